@@ -1,0 +1,88 @@
+"""The orchestrator's HTTP routes: journals for the other services, transactions for operators."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import FastAPI, Query, Request, Response
+
+from orchestrator import store
+from orchestrator.core.journal import Entry, unfold
+from orchestrator.core.sagas import DEFINITIONS
+from orchestrator.driver import Driver
+from services.runtime.database import Database
+from services.runtime.http import require_operator
+from services.runtime.ids import is_uuid
+from services.runtime.problems import Problem
+
+
+class TransactionRoutes:
+    """Not routed to the public: /transactions wants the operator's token, /journals is for the order service."""
+
+    def __init__(self, database: Database, driver: Driver, operator_token: str) -> None:
+        self._database = database
+        self._driver = driver
+        self._token = operator_token
+
+    def add_to(self, app: FastAPI) -> None:
+        tags: list[Any] = ["transactions"]
+        app.get("/journals/{order_id}", tags=tags)(self.journal)
+        app.get("/transactions", tags=tags)(self.page)
+        app.get("/transactions/{order_id}", tags=tags)(self.read)
+        app.post("/transactions/{order_id}/retry", tags=tags)(self.retry)
+
+    async def journal(self, order_id: str) -> Response:
+        """All that happened to an order, in causal order; empty when its log was not kept."""
+        async with self._database.connection() as sql:
+            logs = await sql.fetch(store.LOGS, _checked(order_id))
+        entries: tuple[Entry, ...] = ()
+        for kind, text in logs:
+            if text:
+                entries += unfold(DEFINITIONS[kind], order_id, store.read_log(text), entries)
+        return _json({"order_id": order_id, "entries": entries})
+
+    async def page(
+        self,
+        request: Request,
+        state: Literal["running", "ended"] = "running",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Response:
+        """Transactions by state, the youngest first."""
+        require_operator(request, self._token)
+        async with self._database.connection() as sql:
+            rows = await sql.fetch(store.BY_STATE, state == "running", limit)
+        return _json({"transactions": [_transaction(row) for row in rows]})
+
+    async def read(self, order_id: str, request: Request) -> Response:
+        """The transactions of one order."""
+        require_operator(request, self._token)
+        async with self._database.connection() as sql:
+            rows = await sql.fetch(store.BY_ORDER, _checked(order_id))
+        if not rows:
+            raise _unknown()
+        return _json({"transactions": [_transaction(row) for row in rows]})
+
+    async def retry(self, order_id: str, request: Request) -> Response:
+        """Ask at once what is unanswered, instead of waiting for the timer."""
+        require_operator(request, self._token)
+        kinds = await self._driver.retry_now(_checked(order_id))
+        if not kinds:
+            raise Problem(409, "not-running", "this order has no transaction that runs", order_id=order_id)
+        return _json({"order_id": order_id, "asked_again": kinds}, 202)
+
+
+def _checked(order_id: str) -> str:
+    if not is_uuid(order_id):
+        raise _unknown()
+    return order_id
+
+
+def _unknown() -> Problem:
+    return Problem(404, "unknown-order", "no transaction of such an order is known")
+
+
+def _transaction(row: Any) -> dict[str, Any]:
+    return {**row, "state": msgspec.Raw(row["state"].encode())}
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")

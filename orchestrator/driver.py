@@ -1,0 +1,298 @@
+"""The saga's driver: takes events to the pure core, and what the core decides to Postgres and Kafka.
+
+A saga belongs to the shard of its order, a shard to the orchestrator that Kafka assigned it to. Each
+new owner draws a fencing number, the shard's *epoch*, and each transaction checks it: an owner that was
+paused while another took over can write nothing (see `services/runtime/fencing.py`).
+
+An answer that arrives twice is stepped twice, and the second time the core changes nothing.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+
+from orchestrator import store
+from orchestrator.commands import KIND_OF, REFUSABLE, STARTS, TOPIC_OF, UNDOES, command
+from orchestrator.core import backoff
+from orchestrator.core import saga as core
+from orchestrator.core.journal import LogLine
+from orchestrator.core.sagas import DEFINITIONS
+from orchestrator.store import SagaRow
+from services.contract import topics
+from services.runtime import dead_letters, fencing
+from services.runtime.bus import Record
+from services.runtime.database import Database, insist
+from services.runtime.dead_letters import DeadLetter
+from services.runtime.envelope import Envelope, Malformed, decode, open_as, seal, shard_of
+from services.runtime.ids import is_uuid
+from services.runtime.inbox import Answer
+from services.runtime.outbox import Outbox, Transaction
+
+log = structlog.get_logger()
+
+LOOK_AT_TIMERS_EVERY_S = 0.5
+AT_ONCE = 500
+"""Sagas stepped in one transaction of the timer loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message to a saga: its start, or a participant's answer."""
+
+    envelope: Envelope
+    kind: str
+    answer: Answer | None
+    traced: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.envelope.subject, self.kind
+
+    def line(self, node: str, at: float) -> LogLine:
+        """What the saga's log keeps of it."""
+        peer, peer_at = self.envelope.source.lstrip("/"), self.envelope.time.timestamp()
+        if self.answer is None:
+            return LogLine(at, node, "start", peer=peer, peer_at=peer_at)
+        done = self.answer.outcome == "done"
+        step, ask = self.envelope.step, self.envelope.causationid
+        return LogLine(
+            at, node, "answered", step, done, self.answer.reason, self.answer.detail, peer, peer_at, ask
+        )
+
+
+def read(record: Record) -> Arrival:
+    """Raises Malformed for what is no message to a saga."""
+    envelope = decode(record.value)
+    if not is_uuid(envelope.subject):
+        raise Malformed(f"the subject {envelope.subject!r} is no UUID in its usual form")
+    if kind := KIND_OF.get(envelope.type):
+        return Arrival(envelope, kind, None, open_as(envelope, STARTS[kind]).traced)
+    if envelope.type != Answer.__name__:
+        raise Malformed(f"a saga does not take {envelope.type!r}")
+    kind = envelope.step.partition(".")[0]
+    if kind not in DEFINITIONS:
+        raise Malformed(f"no saga has a step {envelope.step!r}")
+    return Arrival(envelope, kind, open_as(envelope, Answer))
+
+
+class Driver:
+    """Runs the sagas of the shards that this process owns. `sample` is the share of journals kept."""
+
+    def __init__(self, name: str, database: Database, outbox: Outbox, sample: float) -> None:
+        self._name = name
+        self._database = database
+        self._outbox = outbox
+        self._sample = sample
+        self._epochs: dict[int, int] = {}
+
+    async def own(self, shards: set[int]) -> None:
+        """Kafka has assigned these shards, and no others, to this process."""
+        self._epochs = {shard: epoch for shard, epoch in self._epochs.items() if shard in shards}
+        for shard in sorted(shards - self._epochs.keys()):
+            await insist(partial(self._claim, shard))
+
+    async def _claim(self, shard: int) -> None:
+        async with self._database.transaction() as sql:
+            epoch = await fencing.issue(sql, fence_of(shard))
+        self._epochs[shard] = epoch
+        log.info("owns a shard", shard=shard, epoch=epoch)
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Steps each saga through what arrived for it. Raises StaleHolder when another owns its shard."""
+        arrivals: list[Arrival] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                arrivals.append(read(record))
+            except Malformed as error:
+                letters.append(DeadLetter(record, str(error)))
+        # Between two assignments records may be left of shards that are no longer ours: their owner reads them.
+        arrivals = [a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in self._epochs]
+        try:
+            await insist(partial(self._handle, arrivals, letters))
+        except fencing.StaleHolder:
+            self._epochs.clear()  # whatever is still ours will be assigned to us again
+            raise
+
+    async def _handle(self, arrivals: Sequence[Arrival], letters: Sequence[DeadLetter]) -> None:
+        async with self._outbox.transaction() as tx:
+            shards = {shard_of(arrival.envelope.subject, topics.PARTITIONS) for arrival in arrivals}
+            await self._check(tx, shards)
+            rows = await store.load(tx.sql, [arrival.key for arrival in arrivals])
+            new: dict[tuple[str, str], SagaRow] = {}
+            stepped: dict[tuple[str, str], SagaRow] = {}
+            for arrival in arrivals:
+                row = rows.get(arrival.key) or new.get(arrival.key)
+                if arrival.answer is None and row is None:
+                    new[arrival.key] = self._begin(tx, arrival)
+                elif (
+                    arrival.answer is not None and row is not None and row.saga.phase is not core.Phase.ENDED
+                ):
+                    self._answered(tx, row, arrival)
+                    stepped[arrival.key] = row
+            await store.insert(tx.sql, list(new.values()))
+            await store.save(tx.sql, [row for key, row in stepped.items() if key not in new])
+            if letters:
+                await dead_letters.bury(tx, letters, topic=topics.DEAD_LETTERS, source=self._name)
+
+    async def _check(self, tx: Transaction, shards: Iterable[int]) -> None:
+        missing = sorted(set(shards) - self._epochs.keys())
+        if missing:
+            raise fencing.StaleHolder([fence_of(shard) for shard in missing])
+        await fencing.check(tx.sql, {fence_of(shard): self._epochs[shard] for shard in shards})
+
+    def _begin(self, tx: Transaction, arrival: Arrival) -> SagaRow:
+        order_id, kind = arrival.key
+        saga, effects = core.begin(DEFINITIONS[kind])
+        shard = shard_of(order_id, topics.PARTITIONS)
+        now = datetime.now(UTC)
+        row = SagaRow(
+            order_id=order_id,
+            kind=kind,
+            shard=shard,
+            epoch=self._epochs[shard],
+            saga=saga,
+            payload=bytes(arrival.envelope.data),
+            traceparent=arrival.envelope.traceparent,
+            wake_at=None,
+            wake_for="",
+            started_at=now,
+            keep_log=arrival.traced or arrival.envelope.resent or random.random() < self._sample,
+            log=[arrival.line(self._name, now.timestamp())],
+        )
+        self._perform(tx, row, effects)
+        return row
+
+    def _answered(self, tx: Transaction, row: SagaRow, arrival: Arrival) -> None:
+        assert arrival.answer is not None
+        done = arrival.answer.outcome == "done"
+        event = core.Answered(arrival.envelope.step, done, arrival.answer.reason, arrival.answer.detail)
+        row.keep_log |= not done or arrival.envelope.resent
+        self._step(tx, row, event, arrival.line(self._name, time.time()))
+
+    def _step(self, tx: Transaction, row: SagaRow, event: core.Event, line: LogLine) -> None:
+        self._take_over(tx, row)
+        row.saga, effects = core.step(DEFINITIONS[row.kind], row.saga, event)
+        row.log.append(line)
+        self._perform(tx, row, effects)
+
+    def _take_over(self, tx: Transaction, row: SagaRow) -> None:
+        """A saga that another owner wrote last is resumed: what is unanswered is asked again."""
+        epoch = self._epochs[row.shard]
+        if row.epoch == epoch:
+            return
+        row.epoch, row.keep_log = epoch, True
+        row.log.append(LogLine(time.time(), self._name, "recovered", note=f"epoch {epoch}"))
+        self._perform(tx, row, core.resume(DEFINITIONS[row.kind], row.saga))
+
+    def _perform(self, tx: Transaction, row: SagaRow, effects: Iterable[core.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case core.Ask(step, attempt):
+                    tx.put(TOPIC_OF[step], self._command(row, step, attempt))
+                case core.Wake(token, attempt):
+                    self._arm(row, token, attempt)
+                case core.Ended():
+                    row.wake_at = None
+
+    def _command(self, row: SagaRow, step: str, attempt: int) -> Envelope:
+        return seal(
+            command(step, row.payload, row.saga),
+            id=f"{row.order_id}/{step}/{attempt}",
+            source=self._name,
+            subject=row.order_id,
+            traceparent=row.traceparent,
+            step=step,
+            undoes=UNDOES[step],
+            refusable=step in REFUSABLE,
+        )
+
+    def _arm(self, row: SagaRow, token: str, attempt: int) -> None:
+        """Leaves a timer alone that has yet to ring: a saga that goes well moves its index entry only once.
+
+        When it rings it will be found to be for a phase gone by, and armed anew.
+        """
+        now = datetime.now(UTC)
+        if row.wake_at is not None and row.wake_at > now:
+            return
+        row.wake_for = token
+        row.wake_at = now + timedelta(seconds=backoff.delay_s(attempt, random.random()))
+        if core.revocable(DEFINITIONS[row.kind], row.saga):
+            row.wake_at = min(row.wake_at, row.started_at + timedelta(seconds=backoff.DEADLINE_S))
+            row.wake_at = max(row.wake_at, now)
+
+    async def run_timers(self) -> None:
+        """Rings timers and resumes the sagas of shards newly owned, for ever."""
+        resumed: dict[int, int] = {}
+        while True:
+            await asyncio.sleep(LOOK_AT_TIMERS_EVERY_S)
+            epochs = dict(self._epochs)
+            try:
+                for shard, epoch in epochs.items():
+                    if resumed.get(shard) != epoch:
+                        while await insist(partial(self._resume, shard, epoch)) == AT_ONCE:
+                            pass
+                        resumed[shard] = epoch
+                while await insist(partial(self._ring, set(epochs))) == AT_ONCE:
+                    pass
+            except fencing.StaleHolder as error:
+                log.info("timers stopped", error=str(error))
+
+    async def _resume(self, shard: int, epoch: int) -> int:
+        async with self._outbox.transaction() as tx:
+            await self._check(tx, [shard])
+            rows = await store.unowned(tx.sql, shard, epoch, AT_ONCE)
+            for row in rows:
+                self._take_over(tx, row)
+            await store.save(tx.sql, rows)
+        return len(rows)
+
+    async def _ring(self, shards: set[int]) -> int:
+        async with self._outbox.transaction() as tx:
+            await self._check(tx, shards)
+            rows = await store.due(tx.sql, shards, AT_ONCE)
+            for row in rows:
+                self._rung(tx, row)
+            await store.save(tx.sql, rows)
+        return len(rows)
+
+    def _rung(self, tx: Transaction, row: SagaRow) -> None:
+        now, token = datetime.now(UTC), core.token(row.saga)
+        expired = (now - row.started_at).total_seconds() >= backoff.DEADLINE_S
+        row.wake_at = None
+        if expired and core.revocable(DEFINITIONS[row.kind], row.saga):
+            row.keep_log = True
+            self._step(tx, row, core.Expired(), LogLine(now.timestamp(), self._name, "expired"))
+        elif row.wake_for == token:
+            row.keep_log = True
+            self._step(
+                tx, row, core.TimedOut(token), LogLine(now.timestamp(), self._name, "timed-out", token)
+            )
+        else:
+            self._arm(row, token, row.saga.attempt)
+
+    async def retry_now(self, order_id: str) -> list[str]:
+        """An operator's wish: asks at once what is unanswered, and returns the kinds of the sagas that run.
+
+        Works in any orchestrator: it does not change who owns the saga, only what it asks.
+        """
+        async with self._outbox.transaction() as tx:
+            rows = await store.load(tx.sql, [(order_id, kind) for kind in DEFINITIONS])
+            running = [row for row in rows.values() if row.saga.phase is not core.Phase.ENDED]
+            for row in running:
+                row.keep_log, row.wake_at = True, None
+                row.saga, effects = core.step(DEFINITIONS[row.kind], row.saga, core.RetryNow())
+                row.log.append(LogLine(time.time(), self._name, "retry-now"))
+                self._perform(tx, row, effects)
+            await store.save(tx.sql, running)
+        return [row.kind for row in running]
+
+
+def fence_of(shard: int) -> str:
+    return f"shard:{shard}"

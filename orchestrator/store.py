@@ -1,0 +1,157 @@
+"""The saga log's SQL, and its rows as values."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from orchestrator.core.journal import LogLine
+from orchestrator.core.saga import Saga
+
+# Locked in one order everywhere. A saga is only ever stepped by the owner of its shard, but timers and
+# operators step it too, in transactions of their own.
+LOAD = """
+    SELECT order_id::text, kind, shard, epoch, state, payload, traceparent, wake_at, wake_for,
+           started_at, keep_log
+    FROM sagas WHERE (order_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+    ORDER BY order_id, kind FOR UPDATE
+"""
+DUE = """
+    SELECT order_id::text, kind, shard, epoch, state, payload, traceparent, wake_at, wake_for,
+           started_at, keep_log
+    FROM sagas WHERE running AND shard = ANY($1::smallint[]) AND wake_at <= now()
+    ORDER BY order_id, kind LIMIT $2 FOR UPDATE SKIP LOCKED
+"""
+UNOWNED = """
+    SELECT order_id::text, kind, shard, epoch, state, payload, traceparent, wake_at, wake_for,
+           started_at, keep_log
+    FROM sagas WHERE running AND shard = $1 AND epoch < $2
+    ORDER BY order_id, kind LIMIT $3 FOR UPDATE SKIP LOCKED
+"""
+INSERT = """
+    INSERT INTO sagas (
+        order_id, kind, shard, epoch, running, state, payload, traceparent, log, wake_at, wake_for, keep_log)
+    SELECT order_id, kind, shard, epoch, true, state, payload, traceparent, log, wake_at, wake_for, keep_log
+    FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
+                $8::text[], $9::timestamptz[], $10::text[], $11::boolean[])
+        AS s (order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, keep_log)
+    ON CONFLICT DO NOTHING RETURNING order_id::text, kind
+"""
+UPDATE = """
+    UPDATE sagas s SET
+        epoch = n.epoch, state = n.state, wake_at = n.wake_at, wake_for = n.wake_for,
+        log = CASE WHEN n.outcome IS NULL OR n.keep_log THEN s.log || n.log ELSE '' END, keep_log = n.keep_log,
+        running = n.outcome IS NULL, outcome = n.outcome, ended_at = CASE WHEN n.outcome IS NOT NULL THEN now() END
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
+                $8::boolean[], $9::text[])
+        AS n (order_id, kind, epoch, state, wake_at, wake_for, log, keep_log, outcome)
+    WHERE s.order_id = n.order_id AND s.kind = n.kind
+"""
+LISTED = """
+    SELECT order_id::text, kind, running, state, outcome, started_at, ended_at, wake_at, epoch, shard,
+           EXTRACT(epoch FROM coalesce(ended_at, now()) - started_at)::float8 AS age_s
+    FROM sagas
+"""
+BY_STATE = f"{LISTED} WHERE running = $1 ORDER BY started_at DESC LIMIT $2"
+BY_ORDER = f"{LISTED} WHERE order_id = $1::uuid ORDER BY started_at"
+LOGS = "SELECT kind, log FROM sagas WHERE order_id = $1::uuid ORDER BY started_at"
+
+_state = msgspec.json.Decoder(Saga)
+_line = msgspec.json.Decoder(LogLine)
+
+
+@dataclass(slots=True)
+class SagaRow:
+    """A saga as it is stored.
+
+    `wake_for` is the token of the timer that rings at `wake_at`. `log` holds only the lines that are not
+    in the database yet; it outlives a saga that went well only if `keep_log`.
+    """
+
+    order_id: str
+    kind: str
+    shard: int
+    epoch: int
+    saga: Saga
+    payload: bytes
+    traceparent: str
+    wake_at: datetime | None
+    wake_for: str
+    started_at: datetime
+    keep_log: bool
+    log: list[LogLine] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.order_id, self.kind
+
+
+def _row(row: asyncpg.Record) -> SagaRow:
+    order_id, kind, shard, epoch, state, *rest = row.values()
+    return SagaRow(order_id, kind, shard, epoch, _state.decode(state), *rest)
+
+
+async def load(sql: asyncpg.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SagaRow]:
+    asked = sorted(set(keys))
+    rows = await sql.fetch(LOAD, [order_id for order_id, _ in asked], [kind for _, kind in asked])
+    return {row.key: row for row in map(_row, rows)}
+
+
+async def due(sql: asyncpg.Connection, shards: Iterable[int], most: int) -> list[SagaRow]:
+    """Sagas of these shards whose timer has rung."""
+    return [_row(row) for row in await sql.fetch(DUE, list(shards), most)]
+
+
+async def unowned(sql: asyncpg.Connection, shard: int, epoch: int, most: int) -> list[SagaRow]:
+    """Running sagas of a shard that an earlier owner wrote last."""
+    return [_row(row) for row in await sql.fetch(UNOWNED, shard, epoch, most)]
+
+
+async def insert(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:
+    """Adds new sagas. A row that exists already stays as it is: see `save`."""
+    if rows:
+        await sql.execute(
+            INSERT,
+            [r.order_id for r in rows],
+            [r.kind for r in rows],
+            [r.shard for r in rows],
+            [r.epoch for r in rows],
+            [_text(r.saga) for r in rows],
+            [r.payload for r in rows],
+            [r.traceparent for r in rows],
+            [_lines(r.log) for r in rows],
+            [r.wake_at for r in rows],
+            [r.wake_for for r in rows],
+            [r.keep_log for r in rows],
+        )
+
+
+async def save(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:
+    """Writes sagas back after they were stepped. A saga with an outcome is over."""
+    if rows:
+        await sql.execute(
+            UPDATE,
+            [r.order_id for r in rows],
+            [r.kind for r in rows],
+            [r.epoch for r in rows],
+            [_text(r.saga) for r in rows],
+            [r.wake_at for r in rows],
+            [r.wake_for for r in rows],
+            [_lines(r.log) for r in rows],
+            [r.keep_log for r in rows],
+            [r.saga.outcome or None for r in rows],
+        )
+
+
+def _text(saga: Saga) -> str:
+    return msgspec.json.encode(saga).decode()
+
+
+def _lines(log: Iterable[LogLine]) -> str:
+    return "".join(msgspec.json.encode(line).decode() + "\n" for line in log)
+
+
+def read_log(log: str) -> list[LogLine]:
+    return [_line.decode(line) for line in log.splitlines()]

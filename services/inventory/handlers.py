@@ -1,0 +1,58 @@
+"""What the inventory does when a saga tells it to: rows locked in one ordered read, each command decided
+alone, rows written back at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from msgspec import Struct
+
+from services.contract.messages import HoldStock, Line, ReleaseStock, RestockGoods, ShipStock
+from services.inventory import model, store
+from services.inventory.model import Stock
+from services.runtime.inbox import DONE, Answer
+from services.runtime.outbox import Transaction
+from services.runtime.worker import Command, Handler
+
+
+async def hold(tx: Transaction, commands: Sequence[Command]) -> Sequence[Answer]:
+    """Puts goods aside, first come, first served; an order gets all its products or none."""
+    messages = [command.message for command in commands]
+    wishes = [message.lines for message in messages if isinstance(message, HoldStock)]
+    shelf = await store.lock_stock(tx.sql, {line.sku for lines in wishes for line in lines})
+    answers: list[Answer] = []
+    holds: list[tuple[str, Line]] = []
+    for command, lines in zip(commands, wishes, strict=True):
+        match model.hold(shelf, lines):
+            case model.Refused(reason, detail):
+                answers.append(Answer("refused", reason, detail))
+            case after:
+                shelf |= after
+                holds += [(command.subject, line) for line in lines]
+                answers.append(DONE)
+    await store.insert_holds(tx.sql, holds)
+    await store.save_stock(tx.sql, shelf.values())
+    return answers
+
+
+async def _move(
+    old: str,
+    new: str,
+    decide: Callable[[Stock, int], Stock],
+    tx: Transaction,
+    commands: Sequence[Command],
+) -> Sequence[Answer]:
+    """Whatever of these orders is in state `old` moves on to `new`, and the stock with it."""
+    moved = await store.move_holds(tx.sql, [command.subject for command in commands], old, new)
+    shelf = await store.lock_stock(tx.sql, {sku for sku, _ in moved})
+    for sku, quantity in moved:
+        shelf[sku] = decide(shelf[sku], quantity)
+    await store.save_stock(tx.sql, shelf.values())
+    return [DONE] * len(commands)
+
+
+HANDLERS: Mapping[type[Struct], Handler] = {
+    HoldStock: hold,
+    ReleaseStock: partial(_move, "held", "released", model.release),
+    ShipStock: partial(_move, "held", "shipped", model.ship),
+    RestockGoods: partial(_move, "shipped", "restocked", model.restock),
+}

@@ -1,0 +1,93 @@
+"""The inventory's SQL: stock rows are locked in the order of their skus, everywhere."""
+
+from collections.abc import Iterable, Sequence
+
+import asyncpg
+
+from services.contract.messages import Line, ProductChanged
+from services.inventory.model import Stock
+
+LOCK_STOCK = """
+    SELECT sku, on_hand, held, sold FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
+"""
+SAVE_STOCK = """
+    UPDATE stock SET on_hand = s.on_hand, held = s.held, sold = s.sold
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS s (sku, on_hand, held, sold)
+    WHERE stock.sku = s.sku
+"""
+HOLD = """
+    INSERT INTO holds (order_id, sku, quantity, state)
+    SELECT o, s, q, 'held' FROM unnest($1::uuid[], $2::text[], $3::int[]) AS h (o, s, q)
+"""
+MOVE_HOLDS = """
+    UPDATE holds SET state = $3 WHERE order_id = ANY($1::uuid[]) AND state = $2 RETURNING sku, quantity
+"""
+# Sorted, so that two imports at once cannot deadlock.
+UPSERT_PRODUCTS = """
+    INSERT INTO products AS p (sku, name, price, currency)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS n (sku, name, price, currency) ORDER BY sku
+    ON CONFLICT (sku) DO UPDATE SET
+        name = excluded.name, price = excluded.price, currency = excluded.currency, version = p.version + 1
+    WHERE (p.name, p.price, p.currency) IS DISTINCT FROM (excluded.name, excluded.price, excluded.currency)
+    RETURNING sku, name, price, currency, version
+"""
+OPEN_STOCK = """
+    INSERT INTO stock (sku, on_hand, received)
+    SELECT sku, quantity, quantity FROM unnest($1::text[], $2::bigint[]) AS n (sku, quantity) ORDER BY sku
+    ON CONFLICT DO NOTHING
+"""
+RECEIVE = """
+    UPDATE stock SET on_hand = on_hand + $2, received = received + $2 WHERE sku = $1
+    RETURNING sku, on_hand, held, sold, received
+"""
+PRODUCTS = """
+    SELECT p.sku, p.name, p.price, p.currency, s.on_hand, s.held, s.sold, s.received
+    FROM products p JOIN stock s USING (sku)
+"""
+SOME = f"{PRODUCTS} WHERE sku = ANY($1::text[])"
+PAGE = f"{PRODUCTS} WHERE sku > $1 ORDER BY sku LIMIT $2"
+
+
+async def lock_stock(sql: asyncpg.Connection, skus: Iterable[str]) -> dict[str, Stock]:
+    return {row["sku"]: Stock(*row.values()) for row in await sql.fetch(LOCK_STOCK, list(skus))}
+
+
+async def save_stock(sql: asyncpg.Connection, shelf: Iterable[Stock]) -> None:
+    rows = list(shelf)
+    if rows:
+        await sql.execute(
+            SAVE_STOCK,
+            [r.sku for r in rows],
+            [r.on_hand for r in rows],
+            [r.held for r in rows],
+            [r.sold for r in rows],
+        )
+
+
+async def insert_holds(sql: asyncpg.Connection, holds: Sequence[tuple[str, Line]]) -> None:
+    if holds:
+        await sql.execute(
+            HOLD,
+            [order_id for order_id, _ in holds],
+            [line.sku for _, line in holds],
+            [line.quantity for _, line in holds],
+        )
+
+
+async def move_holds(
+    sql: asyncpg.Connection, order_ids: Sequence[str], old: str, new: str
+) -> list[tuple[str, int]]:
+    """Moves whole orders from one state to the next; returns what was moved, (sku, quantity) each."""
+    return [(row["sku"], row["quantity"]) for row in await sql.fetch(MOVE_HOLDS, order_ids, old, new)]
+
+
+async def upsert_products(
+    sql: asyncpg.Connection, rows: Sequence[tuple[str, str, int, str, int]]
+) -> list[ProductChanged]:
+    """(sku, name, price, currency, stock) each; returns what is new or changed. Stock counts once, at first."""
+    skus = [row[0] for row in rows]
+    changed = await sql.fetch(
+        UPSERT_PRODUCTS, skus, [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows]
+    )
+    await sql.execute(OPEN_STOCK, skus, [row[4] for row in rows])
+    return [ProductChanged(*row.values()) for row in changed]

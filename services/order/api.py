@@ -1,0 +1,285 @@
+"""The order service's HTTP routes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import asyncpg
+import httpx
+import msgspec
+import structlog
+from fastapi import FastAPI, Query, Request, Response
+from pydantic import Field, ValidationError, field_validator
+
+from services.contract import topics
+from services.contract.messages import StartCancellation
+from services.order import store
+from services.order.model import Item, Listed
+from services.order.placing import Placed, Placement, Unlisted, pending
+from services.runtime import idempotency
+from services.runtime.answers import Answers
+from services.runtime.database import Database
+from services.runtime.envelope import seal
+from services.runtime.group_commit import GroupCommit
+from services.runtime.http import RawRoute, Strict, invalid, read_json
+from services.runtime.idempotency import Record
+from services.runtime.ids import is_uuid
+from services.runtime.outbox import Outbox
+from services.runtime.problems import MEDIA_TYPE, Problem
+
+log = structlog.get_logger()
+
+LONGEST_WAIT_S = 60
+PROTOCOLS = ("saga",)
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["sku-000001"])]
+
+
+class OrderItem(Strict):
+    sku: Name
+    quantity: Annotated[int, Field(ge=1, le=1000, examples=[2])]
+
+
+class OrderRequest(Strict):
+    """Prices are the shop's; `protocol` is how the order is to be committed."""
+
+    customer_id: Annotated[Name, Field(examples=["customer-000001"])]
+    items: Annotated[list[OrderItem], Field(min_length=1, max_length=50)]
+    protocol: Literal["saga"] = "saga"
+
+    @field_validator("items")
+    @classmethod
+    def _each_product_once(cls, items: list[OrderItem]) -> list[OrderItem]:
+        if len({item.sku for item in items}) < len(items):
+            raise ValueError("name each product once, with its whole quantity")
+        return items
+
+
+def traced(traceparent: str) -> bool:
+    """Whether the caller asks for the journal: the sampled flag of W3C Trace Context."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    return bool(match and int(match[1], 16) & 1)
+
+
+def wait_of(prefer: str | None) -> int:
+    """The seconds of `Prefer: wait=N` (RFC 7240 §4.3); 0 when the preference is absent or makes no sense."""
+    match = _WAIT.search(prefer or "")
+    return min(int(match[1]), LONGEST_WAIT_S) if match else 0
+
+
+class OrderRoutes:
+    """Everything a customer can do with orders."""
+
+    def __init__(
+        self,
+        name: str,
+        database: Database,
+        outbox: Outbox,
+        answers: Answers,
+        placing: GroupCommit[Placement, Placed | Unlisted],
+        internal: httpx.AsyncClient,
+    ) -> None:
+        self._name = name
+        self._database = database
+        self._outbox = outbox
+        self._answers = answers
+        self._placing = placing
+        self._internal = internal
+
+    def add_to(self, app: FastAPI) -> None:
+        document = place_documentation()
+        route = RawRoute("/orders", self.place, methods=["POST"], tags=["orders"], **document)
+        app.router.routes.append(route)
+        app.get("/orders", tags=["orders"])(self.list_orders)
+        app.get("/orders/{order_id}", tags=["orders"])(self.read)
+        app.post("/orders/{order_id}/cancel", tags=["orders"], status_code=202)(self.cancel)
+        app.get("/orders/{order_id}/trace", tags=["orders"])(self.trace)
+
+    async def place(self, request: Request) -> Response:
+        """Place an order.
+
+        Answers 202 at once or, with `Prefer: wait=N`, the outcome if it comes in N seconds: 201, or 409
+        with the reason. The same Idempotency-Key always gets the same answer, for 24 hours.
+        """
+        key = idempotency.parse_key(request.headers.get("idempotency-key"))
+        try:
+            order = OrderRequest.model_validate(await read_json(request))
+        except ValidationError as error:
+            raise invalid(error) from None
+        wait_s = wait_of(request.headers.get("prefer"))
+        traceparent = request.headers.get("traceparent", "")[:100]
+        placement = Placement(
+            request_id=idempotency.key_id(key, order.customer_id, "POST", "/orders"),
+            fingerprint=idempotency.fingerprint(order.model_dump_json().encode()),
+            customer_id=order.customer_id,
+            protocol=order.protocol,
+            items=tuple(Item(item.sku, item.quantity) for item in order.items),
+            waits=wait_s > 0,
+            traceparent=traceparent,
+            traced=traced(traceparent),
+        )
+        placed = await self._submit(placement)
+        idempotency.refuse_reuse(placed.record, placement.fingerprint)
+        return answer(await self._outcome(placed, wait_s), wait_s)
+
+    async def _submit(self, placement: Placement) -> Placed:
+        placed = await self._placing.submit(placement)
+        if isinstance(placed, Unlisted):
+            asked = await self._ask_inventory(placed.skus)
+            placed = await self._placing.submit(replace(placement, asked=asked))
+        assert isinstance(placed, Placed)
+        return placed
+
+    async def _outcome(self, placed: Placed, wait_s: int) -> Record:
+        """The key's final record. Raises Problem 409 for a repetition while the first request still runs."""
+        record = placed.record
+        if record.status is not None:
+            return record
+        final = await self._answers.wait(record.id, wait_s) if wait_s else None
+        if final is None and placed.first:
+            final = await self._give_up(record)
+        if final is None:
+            detail = "the first request with this key still runs; ask again, or look at the order"
+            raise Problem(
+                409, "request-in-progress", detail, order_id=record.subject, headers={"Retry-After": "1"}
+            )
+        return final
+
+    async def _give_up(self, record: Record) -> Record:
+        """The customer's patience is over: the answer becomes 202, unless the outcome was quicker."""
+        async with self._database.connection() as sql:
+            await sql.execute(store.ANSWER_ACCEPTED, record.id, pending(record.subject or ""))
+            final = (await idempotency.recall(sql, [record.id]))[record.id]
+        self._answers.finished([final])
+        return final
+
+    async def _ask_inventory(self, skus: tuple[str, ...]) -> Mapping[str, Listed]:
+        """Our copy of the catalogue may be a moment behind; whether a product exists the inventory knows.
+
+        Raises Problem 503 when it cannot be asked: then nothing is decided and nothing stored.
+        """
+        try:
+            response = await self._internal.get("/inventory/products/lookup", params={"sku": list(skus)})
+            response.raise_for_status()
+            return {p["sku"]: Listed(p["price"], p["currency"]) for p in response.json()["products"]}
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            log.warning("inventory not asked", error=repr(error))
+            detail = "a product is not in the catalogue yet, and the inventory cannot be asked right now"
+            raise Problem(503, "temporarily-unavailable", detail, headers={"Retry-After": "1"}) from error
+
+    async def list_orders(
+        self,
+        customer_id: Name,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        before: Annotated[str | None, Query(description="an order's id: only older ones")] = None,
+    ) -> Response:
+        """A customer's orders, the newest first."""
+        if before is not None and not is_uuid(before):
+            raise Problem(422, "invalid-request", "before: must be an order's id")
+        async with self._database.connection() as sql:
+            rows = await sql.fetch(store.OF_CUSTOMER, customer_id, before, limit)
+        return _json({"orders": [_order(row) for row in rows]})
+
+    async def read(self, order_id: str) -> Response:
+        """One order as it is now."""
+        async with self._database.connection() as sql:
+            return _json(_order(await self._row(sql, order_id)))
+
+    async def cancel(self, order_id: str, request: Request) -> Response:
+        """Cancel a confirmed order: the money goes back, then the goods. Repeating it is safe."""
+        async with self._outbox.transaction() as tx:
+            row = await self._row(tx.sql, order_id)
+            if await tx.sql.fetchval(store.REQUEST_CANCEL, order_id):
+                traceparent = request.headers.get("traceparent", "")[:100]
+                start = StartCancellation(traced=traced(traceparent))
+                tx.put(
+                    topics.SAGAS,
+                    seal(
+                        start,
+                        id=f"{order_id}/cancel.start/1",
+                        source=self._name,
+                        subject=order_id,
+                        traceparent=traceparent,
+                    ),
+                )
+            row = await self._row(tx.sql, order_id)
+        if row["status"] in ("PENDING", "REFUSED"):
+            detail = f"only a confirmed order can be cancelled; this one is {row['status']}"
+            raise Problem(409, "not-cancellable", detail, order_id=order_id)
+        body = {"order_id": order_id, "status": row["status"]}
+        return _json(body, 200 if row["status"] == "CANCELLED" else 202, location=f"/orders/{order_id}")
+
+    async def trace(self, order_id: str) -> Response:
+        """The order's journal in causal order: messages, state changes, timers, recoveries, vector clocks."""
+        async with self._database.connection() as sql:
+            row = await self._row(sql, order_id)
+        try:
+            response = await self._internal.get(f"/orchestrator/journals/{order_id}")
+            response.raise_for_status()
+            entries = response.json()["entries"]
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            log.warning("orchestrator not asked", error=repr(error))
+            detail = "the orchestrator keeps the journal and cannot be asked right now"
+            raise Problem(503, "temporarily-unavailable", detail, headers={"Retry-After": "1"}) from error
+        return _json({"order_id": order_id, "status": row["status"], "entries": entries})
+
+    async def _row(self, sql: asyncpg.Connection, order_id: str) -> asyncpg.Record:
+        row = await sql.fetchrow(store.ONE, order_id) if is_uuid(order_id) else None
+        if row is None:
+            raise Problem(404, "unknown-order", "there is no such order")
+        return row
+
+
+def answer(record: Record, wait_s: int) -> Response:
+    """The HTTP response that a key's record stands for."""
+    assert record.status is not None
+    headers = {"Location": f"/orders/{record.subject}"}
+    if wait_s:
+        headers["Preference-Applied"] = f"wait={wait_s}"
+    media_type = MEDIA_TYPE if record.status >= 400 else "application/json"
+    return Response(record.body, record.status, headers, media_type)
+
+
+def _order(row: asyncpg.Record) -> dict[str, Any]:
+    order = {name: value for name, value in row.items() if value is not None}
+    return {**order, "items": msgspec.Raw(row["items"].encode())}
+
+
+def _json(value: Any, status: int = 200, location: str = "") -> Response:
+    headers = {"Location": location} if location else None
+    return Response(msgspec.json.encode(value), status, headers, "application/json")
+
+
+def place_documentation() -> dict[str, Any]:
+    """OpenAPI for the route that FastAPI does not read from a signature."""
+    header = {"in": "header", "schema": {"type": "string"}}
+    problem = {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
+    return {
+        "status_code": 202,
+        "responses": {
+            201: {"description": "Confirmed, within `Prefer: wait`"},
+            202: {"description": "Accepted; `Location` tells where to look"},
+            400: {"description": "No Idempotency-Key, or not JSON", **problem},
+            409: {
+                "description": "Refused (out-of-stock, insufficient-funds, unknown-sku, …), or still running",
+                **problem,
+            },
+            422: {"description": "Not an order, or the key was used for another one", **problem},
+            429: {"description": "Too many requests: wait for Retry-After", **problem},
+        },
+        "openapi_extra": {
+            "parameters": [
+                {**header, "name": "Idempotency-Key", "required": True, "example": '"8e03978e-40d5"'},
+                {**header, "name": "Prefer", "example": "wait=10"},
+                {**header, "name": "traceparent"},
+            ],
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": OrderRequest.model_json_schema()}},
+            },
+        },
+    }

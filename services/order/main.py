@@ -1,0 +1,57 @@
+"""One order process: takes orders over HTTP, and ends them when their saga says so."""
+
+from functools import partial
+
+import httpx
+
+from services.contract import topics
+from services.order.api import OrderRoutes
+from services.order.handlers import CatalogueFeed, SagaSteps
+from services.order.placing import Placed, Placement, Placing, Unlisted
+from services.runtime.answers import Answers
+from services.runtime.bus import Consumer
+from services.runtime.group_commit import GroupCommit
+from services.runtime.http import create_app
+from services.runtime.idempotency import EXPIRES_AFTER_S
+from services.runtime.janitor import Janitor, prune
+from services.runtime.plumbing import Plumbing
+from services.runtime.process import run, serve
+from services.runtime.settings import Settings
+from services.runtime.worker import Worker
+
+DESCRIPTION = "Place, read and cancel orders. Amounts are in minor units of their currency."
+
+
+async def main(settings: Settings) -> None:
+    parts = Plumbing.of(settings, topics.PARTITIONS)
+    answers = Answers(parts.shortcuts, parts.database)
+    internal = httpx.AsyncClient(base_url=settings.internal_url, timeout=2.0)
+    steps = SagaSteps(answers).handlers
+    worker = Worker(
+        parts.name, parts.outbox, steps, answers_topic=topics.SAGAS, dead_letter_topic=topics.DEAD_LETTERS
+    )
+    consume = partial(Consumer, settings.kafka_bootstrap)
+    commands = consume(topics.ORDER_COMMANDS, "order", worker.handle)
+    catalogue = consume(
+        topics.CATALOGUE_EVENTS, "order-catalogue", CatalogueFeed(parts.name, parts.outbox).handle
+    )
+    janitor = Janitor("order", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
+
+    async def ready() -> bool:
+        return commands.is_attached and await parts.database.is_up()
+
+    commit = Placing(parts.name, parts.database, parts.outbox, answers).commit
+    placing = GroupCommit[Placement, Placed | Unlisted](commit)
+    app = create_app("Tradeoff: orders", DESCRIPTION, ready)
+    OrderRoutes(parts.name, parts.database, parts.outbox, answers, placing, internal).add_to(app)
+
+    async def close() -> None:
+        await internal.aclose()
+        await parts.close()
+
+    loops = [parts.outbox.run, commands.run, catalogue.run, janitor.run, answers.poll, answers.listen]
+    await serve(settings, app, loops, close)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,35 @@
+"""One payment process: customers over HTTP, charges and refunds for sagas."""
+
+from services.contract import topics
+from services.payment.api import CustomerRoutes
+from services.payment.handlers import HANDLERS
+from services.runtime.bus import Consumer
+from services.runtime.http import create_app
+from services.runtime.idempotency import EXPIRES_AFTER_S
+from services.runtime.janitor import Janitor, prune
+from services.runtime.plumbing import Plumbing
+from services.runtime.process import run, serve
+from services.runtime.settings import Settings
+from services.runtime.worker import Worker
+
+DESCRIPTION = "Customers and their accounts. Amounts are in minor units of their currency."
+
+
+async def main(settings: Settings) -> None:
+    parts = Plumbing.of(settings, topics.PARTITIONS)
+    worker = Worker(
+        parts.name, parts.outbox, HANDLERS, answers_topic=topics.SAGAS, dead_letter_topic=topics.DEAD_LETTERS
+    )
+    commands = Consumer(settings.kafka_bootstrap, topics.PAYMENT_COMMANDS, "payment", worker.handle)
+    janitor = Janitor("payment", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
+
+    async def ready() -> bool:
+        return commands.is_attached and await parts.database.is_up()
+
+    app = create_app("Tradeoff: payment", DESCRIPTION, ready)
+    CustomerRoutes(parts.database).add_to(app)
+    await serve(settings, app, [parts.outbox.run, commands.run, janitor.run], parts.close)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,100 @@
+"""The payment service's SQL: accounts are locked in the order of their ids, everywhere."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from services.payment.model import Account, Entry
+
+LOCK_ACCOUNTS = """
+    SELECT account_id, currency, balance FROM accounts
+    WHERE account_id = ANY($1::text[]) AND kind = 'customer' ORDER BY account_id FOR UPDATE
+"""
+# System accounts come last in every transaction, since all transfers share them.
+POST = """
+    WITH transfer AS (
+        INSERT INTO transfers (transfer_id, kind, amount)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])),
+    entry AS (
+        INSERT INTO entries (transfer_id, kind, account_id, amount)
+        SELECT * FROM unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[]))
+    UPDATE accounts a SET balance = a.balance + moved.amount
+    FROM unnest($8::text[], $9::bigint[]) AS moved (account_id, amount) WHERE a.account_id = moved.account_id
+"""
+POST_TO_SYSTEM = """
+    UPDATE accounts a SET balance = a.balance + moved.amount
+    FROM unnest($1::text[], $2::bigint[]) AS moved (account_id, amount) WHERE a.account_id = moved.account_id
+"""
+OPEN_SYSTEM = """
+    INSERT INTO accounts (account_id, kind, currency)
+    SELECT prefix || ':' || currency, 'system', currency
+    FROM unnest($1::text[]) AS currency, unnest(ARRAY['bank', 'revenue']) AS prefix
+    ORDER BY 1 ON CONFLICT DO NOTHING
+"""
+OPEN_CUSTOMERS = """
+    INSERT INTO accounts (account_id, kind, currency)
+    SELECT id, 'customer', currency FROM unnest($1::text[], $2::text[]) AS c (id, currency) ORDER BY id
+    ON CONFLICT DO NOTHING RETURNING account_id
+"""
+CHARGED = """
+    SELECT t.transfer_id::text AS order_id, e.account_id, a.currency, t.amount
+    FROM transfers t JOIN entries e USING (transfer_id, kind) JOIN accounts a USING (account_id)
+    WHERE t.transfer_id = ANY($1::uuid[]) AND t.kind = 'charge' AND a.kind = 'customer'
+    ORDER BY e.account_id
+"""
+ONE = "SELECT account_id, currency, balance FROM accounts WHERE account_id = $1 AND kind = 'customer'"
+PAGE = """
+    SELECT account_id, currency, balance FROM accounts
+    WHERE account_id > $1 AND kind = 'customer' ORDER BY account_id LIMIT $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """`kind` is deposit, charge or refund; `amount` in minor units, never negative."""
+
+    transfer_id: str
+    kind: str
+    amount: int
+    entries: tuple[Entry, Entry]
+
+
+async def lock_accounts(sql: asyncpg.Connection, ids: Iterable[str]) -> dict[str, Account]:
+    return {row["account_id"]: Account(*row.values()) for row in await sql.fetch(LOCK_ACCOUNTS, list(ids))}
+
+
+async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
+    """Books transfers. The customers' accounts are locked already; raises CheckViolationError below zero."""
+    if not transfers:
+        return
+    entries = [(transfer, entry) for transfer in transfers for entry in transfer.entries]
+    moved: dict[str, int] = {}
+    for _, entry in entries:
+        moved[entry.account_id] = moved.get(entry.account_id, 0) + entry.amount
+    customers = {account: amount for account, amount in moved.items() if ":" not in account}
+    # The bank's balance is kept on its normal, the debit side.
+    system = {
+        account: -amount if account.startswith("bank:") else amount
+        for account, amount in sorted(moved.items())
+        if ":" in account
+    }
+    await sql.execute(
+        POST,
+        [t.transfer_id for t in transfers],
+        [t.kind for t in transfers],
+        [t.amount for t in transfers],
+        [t.transfer_id for t, _ in entries],
+        [t.kind for t, _ in entries],
+        [e.account_id for _, e in entries],
+        [e.amount for _, e in entries],
+        list(customers),
+        list(customers.values()),
+    )
+    await sql.execute(POST_TO_SYSTEM, list(system), list(system.values()))
+
+
+async def open_customers(sql: asyncpg.Connection, ids: Sequence[str], currencies: Sequence[str]) -> set[str]:
+    """Opens accounts, with nothing in them, and returns the ids of those that are new."""
+    await sql.execute(OPEN_SYSTEM, sorted(set(currencies)))
+    return {row["account_id"] for row in await sql.fetch(OPEN_CUSTOMERS, ids, currencies)}

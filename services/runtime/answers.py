@@ -1,0 +1,71 @@
+"""Single-flight and front cache for idempotency keys, in Redis; Postgres has the last word.
+
+A key that is being worked on is marked, so that its repetitions wait instead of asking Postgres; a
+finished one is answered from the cache. Whoever finishes a key hints to all replicas that it has.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from services.runtime import idempotency
+from services.runtime.database import Database
+from services.runtime.idempotency import Record
+from services.runtime.outcomes import Outcomes
+from services.runtime.shortcuts import Shortcuts
+
+CHANNEL = "answers"
+RUNNING_TTL_S = 60
+FINISHED_TTL_S = 600
+"""Most retries come at once; later ones are answered by Postgres."""
+
+_encoder = msgspec.msgpack.Encoder()
+_record = msgspec.msgpack.Decoder(Record)
+_ids = msgspec.msgpack.Decoder(list[str])
+
+
+class Answers:
+    """Where a request's final answer is found, and waited for."""
+
+    def __init__(self, shortcuts: Shortcuts, database: Database) -> None:
+        self._shortcuts = shortcuts
+        self._database = database
+        self._outcomes: Outcomes[Record] = Outcomes(self._look_up)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.poll = self._outcomes.run
+
+    async def recall(self, ids: Sequence[str]) -> dict[str, Record]:
+        """What the cache knows of these keys; it may be that they run, are finished, or nothing."""
+        values = await self._shortcuts.recall([f"answer:{id}" for id in ids])
+        return {id: _record.decode(value) for id, value in zip(ids, values, strict=True) if value}
+
+    def mark_running(self, records: Sequence[Record]) -> None:
+        """Lets repetitions of these keys wait instead of asking Postgres."""
+        self._remember(records, RUNNING_TTL_S, None)
+
+    def finished(self, records: Sequence[Record]) -> None:
+        """Call it after the commit that made these answers final."""
+        self._outcomes.resolve({record.id: record for record in records})
+        if records:
+            self._remember(records, FINISHED_TTL_S, _encoder.encode([record.id for record in records]))
+
+    async def wait(self, id: str, timeout_s: float) -> Record | None:
+        """The final answer of a key that runs, or None when it has not come in time."""
+        return await self._outcomes.wait(id, timeout_s)
+
+    async def listen(self) -> None:
+        await self._shortcuts.listen(CHANNEL, lambda message: self._outcomes.hint(_ids.decode(message)))
+
+    def _remember(self, records: Iterable[Record], ttl_s: int, hint: bytes | None) -> None:
+        values = {f"answer:{record.id}": _encoder.encode(record) for record in records}
+        task = asyncio.create_task(
+            self._shortcuts.remember(values, ttl_s=ttl_s, hint=(CHANNEL, hint) if hint else None)
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_up(self, ids: list[str]) -> Mapping[str, Record]:
+        async with self._database.connection() as sql:
+            records = await idempotency.recall(sql, ids)
+        return {id: record for id, record in records.items() if record.status is not None}

@@ -1,0 +1,57 @@
+"""Group commit for requests: everybody who arrives while a transaction runs shares the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from services.runtime.problems import Problem
+
+AT_ONCE = 200
+"""Requests in one transaction."""
+
+LANES = 2
+"""Transactions under way at once, so that one fills while another waits for the disk."""
+
+MOST_WAITING = 2_000
+"""Beyond this the queue is longer than a client's patience: better to say so at once."""
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+
+class GroupCommit(Generic[Request, Result]):
+    """`commit` takes a list of requests and returns their results in order, or raises for all of them."""
+
+    def __init__(self, commit: Callable[[Sequence[Request]], Awaitable[Sequence[Result]]]) -> None:
+        self._commit = commit
+        self._waiting: list[tuple[Request, asyncio.Future[Result]]] = []
+        self._lanes: set[asyncio.Task[None]] = set()
+
+    async def submit(self, request: Request) -> Result:
+        """The result of this request. Raises what `commit` raised, or Problem 429 when too many wait."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise Problem(
+                429, "too-many-requests", "the shop is full; try again", headers={"Retry-After": "1"}
+            )
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        if len(self._lanes) < LANES:
+            lane = asyncio.create_task(self._run())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+        return await future
+
+    async def _run(self) -> None:
+        await asyncio.sleep(0)  # everything that this turn of the loop has already received comes along
+        while self._waiting:
+            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            try:
+                results = await self._commit([request for request, _ in batch])
+            except Exception as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for (_, future), result in zip(batch, results, strict=True):
+                    if not future.done():
+                        future.set_result(result)

@@ -1,0 +1,158 @@
+"""What every HTTP service of ours has: strict JSON, problem+json, health, metrics."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import asyncpg
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from services.runtime import strict_json
+from services.runtime.database import RETRIABLE
+from services.runtime.problems import Problem
+
+log = structlog.get_logger()
+
+LARGEST_BODY = 1 << 20
+LARGEST_IMPORT = 32 << 20
+
+OFF_THE_LOOP = 1 << 16
+"""A larger body is parsed in a thread, so that nobody waits for it."""
+
+
+class Strict(BaseModel):
+    """A request or response body: no guessing of types, no unknown members."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+async def read_json(request: Request, largest: int = LARGEST_BODY) -> Any:
+    """The JSON body. Raises Problem 415, 413 or 400."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Problem(415, "unsupported-media-type", "send the body as Content-Type: application/json")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > largest:
+            raise Problem(413, "body-too-large", f"the body may have at most {largest} bytes")
+    try:
+        if len(body) > OFF_THE_LOOP:
+            return await asyncio.to_thread(strict_json.loads, bytes(body))
+        return strict_json.loads(bytes(body))
+    except strict_json.NotJson as error:
+        raise Problem(400, "malformed-json", str(error)) from None
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON body is read by `read_json`; everything else is FastAPI's."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+        largest = LARGEST_IMPORT if self.path.endswith("/import") else LARGEST_BODY
+
+        async def strict(request: Request) -> Response:
+            # Starlette keeps a parsed body here, and FastAPI asks Starlette for it.
+            request._json = await read_json(request, largest)
+            request._body = b"null"  # the raw body has been consumed
+            return await handle(request)
+
+        return strict
+
+
+class RawRoute(APIRoute):
+    """A hot route: its endpoint is called with the bare request and returns the response.
+
+    The rest of its declaration (`openapi_extra`, `responses`) is documentation.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+def create_app(title: str, description: str, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
+    """An application with /livez, /readyz, /metrics, /openapi.json and /docs, and our errors."""
+    app = FastAPI(title=title, description=description, version="1", redoc_url=None)
+    app.router.route_class = StrictRoute
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    for kind in RETRIABLE:
+        app.add_exception_handler(kind, _away)
+    app.add_exception_handler(asyncpg.PostgresError, _broken)
+    app.add_exception_handler(Exception, _broken)
+
+    @app.get("/livez", tags=["health"])
+    async def livez() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", tags=["health"])
+    async def readyz() -> dict[str, str]:
+        """The process is attached to its database and to Kafka; 503 otherwise."""
+        if not await ready():
+            raise Problem(
+                503, "not-ready", "not attached to the database or to Kafka", headers={"Retry-After": "1"}
+            )
+        return {"status": "ready"}
+
+    @app.get("/metrics", tags=["health"], include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def require_operator(request: Request, token: str) -> None:
+    """Raises Problem 401 unless the request carries the operator's bearer token."""
+    given = request.headers.get("authorization", "")
+    if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        detail = "this is for operators: send Authorization: Bearer <the operator token>"
+        raise Problem(401, "operator-only", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def invalid(error: Any) -> Problem:
+    """What pydantic found wrong, as one Problem 422 that says where and what."""
+    errors = [
+        {"where": ".".join(str(part) for part in e["loc"] if part != "body") or "body", "what": e["msg"]}
+        for e in error.errors()[:20]
+    ]
+    detail = "; ".join(f"{e['where']}: {e['what']}" for e in errors[:3])
+    return Problem(422, "invalid-request", detail, errors=errors)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    return invalid(error).response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+    return Problem(error.status_code, kind, str(error.detail), headers=error.headers).response()
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    """Whether it took effect is unknown; repeating the request with the same key finds out."""
+    log.warning("answered 503", path=request.url.path, error=repr(error))
+    detail = "a database is away; repeat the request, with the same Idempotency-Key if it had one"
+    return Problem(503, "temporarily-unavailable", detail, headers={"Retry-After": "1"}).response()
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    log.error("answered 500", path=request.url.path, exc_info=error)
+    return Problem(500, "internal-error", "our fault; it has been logged").response()

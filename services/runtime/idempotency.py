@@ -1,0 +1,98 @@
+"""Idempotency keys: a request that is repeated is answered as it was the first time.
+
+After draft-ietf-httpapi-idempotency-key-header. A key is scoped by whoever uses it, the method and the
+route. Its row is written in the transaction of the request's effect, so either both exist or neither.
+The row carries a fingerprint of the request (another request under the same key is an error) and the
+answer: at once, or later (`status` is null until then) when the effect takes time.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from services.runtime.problems import Problem
+
+EXPIRES_AFTER_S = 24 * 3600
+"""Published in every answer to a keyed request; longer than any client retries."""
+
+_QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_BARE = re.compile(r"[\x21\x23-\x7e]+")
+
+CLAIM = """
+    INSERT INTO idempotency (id, fingerprint, subject, status, body)
+    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::smallint[], $5::text[])
+    ON CONFLICT (id) DO NOTHING RETURNING id::text
+"""
+RECALL = """
+    SELECT id::text, fingerprint, subject::text, status, body FROM idempotency WHERE id = ANY($1::uuid[])
+"""
+
+
+class Record(Struct, frozen=True, array_like=True):
+    """A key's row. `status` None: the answer is not known yet; `body` may already hold the hoped-for one."""
+
+    id: str
+    fingerprint: bytes
+    subject: str | None
+    status: int | None
+    body: str
+
+
+def parse_key(header: str | None) -> str:
+    """The key in an `Idempotency-Key` header: an RFC 8941 string, or bare. Raises Problem 400."""
+    if header is None:
+        raise Problem(
+            400, "idempotency-key-missing", 'send a unique Idempotency-Key header, such as "8e03978e"'
+        )
+    if quoted := _QUOTED.fullmatch(header.strip()):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    elif _BARE.fullmatch(header.strip()):
+        key = header.strip()
+    else:
+        key = ""
+    if not 1 <= len(key) <= 255:
+        detail = 'the Idempotency-Key must be 1 to 255 printable ASCII characters, best in quotes: "8e03978e"'
+        raise Problem(400, "idempotency-key-invalid", detail)
+    return key
+
+
+def key_id(key: str, *scope: str) -> str:
+    """The row's id: a hash of the key in its scope."""
+    digest = hashlib.sha256("\x00".join((*scope, key)).encode()).digest()
+    return str(UUID(bytes=digest[:16]))
+
+
+def fingerprint(request: bytes) -> bytes:
+    return hashlib.sha256(request).digest()[:16]
+
+
+async def claim(sql: asyncpg.Connection, records: Sequence[Record]) -> set[str]:
+    """Writes the rows of keys never seen before and returns their ids; the others are in use already."""
+    rows = await sql.fetch(
+        CLAIM,
+        [r.id for r in records],
+        [r.fingerprint for r in records],
+        [r.subject for r in records],
+        [r.status for r in records],
+        [r.body for r in records],
+    )
+    return {row["id"] for row in rows}
+
+
+async def recall(sql: asyncpg.Connection, ids: Iterable[str]) -> dict[str, Record]:
+    """The rows of these keys, as far as they exist."""
+    return {row["id"]: Record(*row.values()) for row in await sql.fetch(RECALL, list(ids))}
+
+
+def refuse_reuse(record: Record, request: bytes) -> None:
+    """Raises Problem 422 when the key was first used for a different request."""
+    if record.fingerprint != request:
+        raise Problem(
+            422,
+            "idempotency-key-reused",
+            "this Idempotency-Key was used for a different request; use a new key for a new request",
+        )

@@ -1,0 +1,76 @@
+"""Chores that one replica at a time should do: a lease in Redis keeps the others away, a number decides.
+
+Two janitors at once would do no harm, only double work, so Redis may be wrong or away. But each chore
+that writes checks its fencing number in its transaction, so that one who was paused in the middle of a
+chore and wakes up when another has taken over changes nothing.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+import asyncpg
+import structlog
+
+from services.runtime import fencing
+from services.runtime.database import RETRIABLE
+from services.runtime.plumbing import Plumbing
+
+log = structlog.get_logger()
+
+EVERY_S = 2.0
+LEASE_S = 10.0
+
+Chore = Callable[[asyncpg.Connection], Awaitable[None]]
+
+PRUNE_AT_ONCE = 5_000
+"""Rows a chore deletes at a time: some ten milliseconds of work, so that nobody notices."""
+
+
+def prune(table: str, key: str, older_than_s: int) -> Chore:
+    """A chore that forgets old rows of `table`, a little at a time."""
+    statement = f"""
+        DELETE FROM {table} WHERE ({key}) IN (
+            SELECT {key} FROM {table} WHERE created_at < now() - make_interval(secs => $1) LIMIT $2)
+    """
+
+    async def chore(sql: asyncpg.Connection) -> None:
+        await sql.execute(statement, older_than_s, PRUNE_AT_ONCE)
+
+    return chore
+
+
+class Janitor:
+    """Does the chores of one service's database."""
+
+    def __init__(self, name: str, parts: Plumbing, chores: Sequence[Chore]) -> None:
+        self._name = f"janitor:{name}"
+        self._database = parts.database
+        self._outbox = parts.outbox
+        self._shortcuts = parts.shortcuts
+        self._chores = chores
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))
+            lease = await self._shortcuts.lock(self._name, ttl_s=LEASE_S)
+            if lease is None and not self._shortcuts.is_away:
+                continue
+            try:
+                await self._round()
+            except fencing.StaleHolder as error:
+                log.info("janitor was overtaken", error=str(error))
+            except (*RETRIABLE, asyncpg.PostgresError) as error:
+                log.warning("janitor will try again", error=repr(error))
+            finally:
+                await self._shortcuts.unlock([lease] if lease else [])
+
+    async def _round(self) -> None:
+        async with self._database.transaction() as sql:
+            number = await fencing.issue(sql, self._name)
+        if adopted := await self._outbox.adopt():
+            log.info("adopted what another process left in its outbox", rows=adopted)
+        for chore in self._chores:
+            async with self._database.transaction() as sql:
+                await fencing.check(sql, {self._name: number})
+                await chore(sql)

@@ -1,0 +1,157 @@
+"""The transactional outbox: what a transaction says is sent if, and only if, it committed.
+
+A message is written to the table `outbox` in the transaction that causes it, so there is no moment at
+which one exists without the other (the *dual write*). All messages of one transaction share one row.
+The process that wrote the row sends it as soon as the commit returns, and deletes it in its next
+transaction. Between commit and delete the process may die: then its successor of the same name, or
+after `ADOPT_AFTER_S` any other replica, adopts the row and sends it again, marked `resent`.
+
+So messages go out at least once, and after a crash perhaps late and out of order; receivers must be
+idempotent. Nothing polls by id, so no row is skipped because a lower id committed later.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+import msgspec
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.runtime.bus import Producer
+from services.runtime.database import RETRIABLE, Database
+from services.runtime.envelope import Envelope, Outgoing
+
+log = structlog.get_logger()
+
+ADOPT_AFTER_S = 5.0
+"""A row this old was left behind; a living but slow writer may be overtaken, which only repeats messages."""
+
+ADOPT_AT_ONCE = 100
+"""Rows; each may hold the messages of a whole batch."""
+
+SWEEP_EVERY_S = 0.5
+"""How long the rows of an idle process outlive their sending."""
+
+SAVE = """
+    WITH swept AS (DELETE FROM outbox WHERE id = ANY($3::bigint[]))
+    INSERT INTO outbox (owner, messages) VALUES ($1, $2) RETURNING id
+"""
+SWEEP = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+ADOPT = """
+    UPDATE outbox SET owner = $1, created_at = now()
+    WHERE id IN (
+        SELECT id FROM outbox
+        WHERE owner = ANY($2::text[]) OR created_at < now() - make_interval(secs => $3)
+        ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
+    RETURNING id, messages
+"""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Outgoing])
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open Postgres transaction, `sql`, the messages that will go out if it commits, and what to call
+    after the commit (not promised: the process may die between the two)."""
+
+    sql: asyncpg.Connection
+    messages: list[Outgoing] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)
+
+    def put(self, topic: str, envelope: Envelope) -> None:
+        self.messages.append(Outgoing(topic, envelope))
+
+
+class Outbox:
+    """Opens the transactions of one process and sends what they say."""
+
+    def __init__(self, owner: str, database: Database, producer: Producer) -> None:
+        self._owner = owner
+        self._database = database
+        self._producer = producer
+        self._committed: asyncio.Queue[tuple[int, list[Outgoing]]] = asyncio.Queue()
+        self._sent: list[int] = []
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Commits the block's writes together with its messages, or neither; then hands them to `run`."""
+        row_id = 0
+        sweep: list[int] = []
+        try:
+            async with self._database.transaction() as sql:
+                transaction = Transaction(sql)
+                yield transaction
+                if transaction.messages:
+                    sweep, self._sent = self._sent, []
+                    row_id = await sql.fetchval(
+                        SAVE, self._owner, _encoder.encode(transaction.messages), sweep
+                    )
+        except BaseException:
+            self._sent += sweep  # the rows may still be there; deleting one twice does nothing
+            raise
+        for call in transaction.after:
+            call()
+        if row_id:
+            self._committed.put_nowait((row_id, transaction.messages))
+
+    async def run(self) -> None:
+        """Sends for ever, in the order of the commits; everything that waits goes out together."""
+        await self.adopt(predecessor=True)
+        while True:
+            try:
+                rows = [await asyncio.wait_for(self._committed.get(), SWEEP_EVERY_S)]
+            except TimeoutError:
+                await self._sweep()
+                continue
+            while not self._committed.empty():
+                rows.append(self._committed.get_nowait())
+            await self._send(rows)
+
+    async def _send(self, rows: list[tuple[int, list[Outgoing]]]) -> None:
+        pause_s = 0.05
+        while True:
+            try:
+                await self._producer.send(message for _, messages in rows for message in messages)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("outbox not sent, trying again", rows=len(rows), error=repr(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(2.0, pause_s * 2)
+            else:
+                self._sent += [row_id for row_id, _ in rows]
+                return
+
+    async def _sweep(self) -> None:
+        sweep, self._sent = self._sent, []
+        try:
+            if sweep:
+                async with self._database.connection() as sql:
+                    await sql.execute(SWEEP, sweep)
+        except (*RETRIABLE, asyncpg.PostgresError):
+            self._sent += sweep
+
+    async def adopt(self, *, predecessor: bool = False) -> int:
+        """Takes over what dead processes left behind, or what this one's own earlier life did.
+
+        Returns how many rows were taken. Called at start for the predecessor of the same name, and by
+        the janitor, for everybody.
+        """
+        taken = 0
+        owners = [self._owner] if predecessor else []
+        while True:
+            async with self._database.transaction() as sql:
+                rows = await sql.fetch(ADOPT, self._owner, owners, ADOPT_AFTER_S, ADOPT_AT_ONCE)
+            for row in rows:
+                self._committed.put_nowait(
+                    (row["id"], [_resent(m) for m in _decoder.decode(row["messages"])])
+                )
+            taken += len(rows)
+            if len(rows) < ADOPT_AT_ONCE or predecessor:
+                return taken
+
+
+def _resent(message: Outgoing) -> Outgoing:
+    return Outgoing(message.topic, msgspec.structs.replace(message.envelope, resent=True))

@@ -1,0 +1,113 @@
+"""Redis, as a way to be faster and never as the referee.
+
+Everything here may be lost, stale or doubled at any moment (a flush, a restart, an expiry, a fail-over)
+and nothing goes wrong: the caller asks Postgres then. While Redis is away calls return at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.lock import Lock
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import LockError, RedisError
+
+log = structlog.get_logger()
+
+AWAY_FOR_S = 1.0
+"""After a failure, how long Redis is not asked again."""
+
+TIMEOUT_S = 0.25
+
+T = TypeVar("T")
+
+
+class Shortcuts:
+    """A Redis client whose every call has a default for when Redis is away."""
+
+    def __init__(self, url: str) -> None:
+        self._redis: Redis = Redis.from_url(
+            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
+        self._url = url
+        self._away_until = 0.0
+
+    @property
+    def is_away(self) -> bool:
+        return time.monotonic() < self._away_until
+
+    async def _try(self, call: Callable[[Redis], Awaitable[T]], otherwise: T) -> T:
+        if self.is_away:
+            return otherwise
+        try:
+            return await call(self._redis)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("Redis is away, going on without", error=repr(error))
+            self._away_until = time.monotonic() + AWAY_FOR_S
+            return otherwise
+
+    async def recall(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The cached values; None for what is not there."""
+
+        async def call(redis: Redis) -> list[bytes | None]:
+            return [value if isinstance(value, bytes) else None for value in await redis.mget(keys)]
+
+        return await self._try(call, [None] * len(keys))
+
+    async def remember(
+        self, values: Mapping[str, bytes], *, ttl_s: int, hint: tuple[str, bytes] | None = None
+    ) -> None:
+        """Caches values and, in the same round trip, publishes a hint (channel, message)."""
+
+        async def call(redis: Redis) -> None:
+            pipeline = redis.pipeline(transaction=False)
+            for key, value in values.items():
+                pipeline.set(key, value, ex=ttl_s)
+            if hint:
+                pipeline.publish(*hint)
+            await pipeline.execute()
+
+        await self._try(call, None)
+
+    async def listen(self, channel: str, heard: Callable[[bytes], None]) -> None:
+        """Calls `heard` with each message of a channel, for ever. Messages are missed while Redis is away."""
+        while True:
+            try:
+                async with (
+                    Redis.from_url(self._url, socket_connect_timeout=1) as redis,
+                    redis.pubsub() as pubsub,
+                ):
+                    await pubsub.subscribe(channel)
+                    async for message in pubsub.listen():
+                        if message["type"] == "message":
+                            heard(message["data"])
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("not listening to Redis", channel=channel, error=repr(error))
+            await asyncio.sleep(0.5)
+
+    async def lock(self, name: str, *, ttl_s: float, wait_s: float = 0.0) -> Lock | None:
+        """A lock that keeps most others away (`SET NX PX`, released by compare-and-delete), or None.
+
+        Never proof of exclusion: pair it with a number of `fencing`.
+        """
+
+        async def call(redis: Redis) -> Lock | None:
+            lock = redis.lock(name, timeout=ttl_s, sleep=0.01, blocking_timeout=wait_s, blocking=wait_s > 0)
+            return lock if await lock.acquire() else None
+
+        return await self._try(call, None)
+
+    async def unlock(self, locks: Iterable[Lock]) -> None:
+        """Releases what is still held; an expired lock is somebody else's by now and left alone."""
+        for lock in locks:
+            try:
+                await lock.release()
+            except (LockError, RedisError, OSError, TimeoutError) as error:
+                log.info("lock not released", error=repr(error))
+
+    async def close(self) -> None:
+        await self._redis.aclose()

@@ -1,0 +1,65 @@
+"""JSON as RFC 8259 and I-JSON (RFC 7493) have it, from people we do not know.
+
+The standard library takes NaN, duplicate names, lone surrogates, integers of any length and any depth;
+here each is an error with a sentence that says what to change.
+"""
+
+import json
+from typing import Any
+
+
+class NotJson(ValueError):
+    """The message says what is wrong, for the sender."""
+
+
+def loads(body: bytes) -> Any:
+    """The value of a JSON text in UTF-8. Raises NotJson."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotJson(f"the body is not UTF-8 (byte {error.start})") from None
+    try:
+        value = _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise NotJson(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:
+        raise NotJson("nested too deeply") from None
+    if "\\u" in text:
+        _refuse_surrogates(value)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise NotJson(f"the name {repeated!r:.100} occurs twice in one object")
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 19:
+        raise NotJson("an integer has more than 19 characters")
+    return int(digits)
+
+
+def _constant(name: str) -> Any:
+    raise NotJson(f"{name} is not JSON")
+
+
+def _refuse_surrogates(value: Any) -> None:
+    match value:
+        case str():
+            if any("\ud800" <= character <= "\udfff" for character in value):
+                raise NotJson("a string holds half of a surrogate pair")
+        case list():
+            for item in value:
+                _refuse_surrogates(item)
+        case dict():
+            for name, item in value.items():
+                _refuse_surrogates(name)
+                _refuse_surrogates(item)
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
