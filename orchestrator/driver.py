@@ -125,19 +125,17 @@ class Driver:
             shards = {shard_of(arrival.envelope.subject, topics.PARTITIONS) for arrival in arrivals}
             await self._check(tx, shards)
             rows = await store.load(tx.sql, [arrival.key for arrival in arrivals])
-            new: dict[tuple[str, str], SagaRow] = {}
             stepped: dict[tuple[str, str], SagaRow] = {}
             for arrival in arrivals:
-                row = rows.get(arrival.key) or new.get(arrival.key)
+                row = stepped.get(arrival.key) or rows.get(arrival.key)
                 if arrival.answer is None and row is None:
-                    new[arrival.key] = self._begin(tx, arrival)
+                    stepped[arrival.key] = self._begin(tx, arrival)
                 elif (
                     arrival.answer is not None and row is not None and row.saga.phase is not core.Phase.ENDED
                 ):
                     self._answered(tx, row, arrival)
                     stepped[arrival.key] = row
-            await store.insert(tx.sql, list(new.values()))
-            await store.save(tx.sql, [row for key, row in stepped.items() if key not in new])
+            await store.save(tx.sql, list(stepped.values()))
             if letters:
                 await dead_letters.bury(tx, letters, topic=topics.DEAD_LETTERS, source=self._name)
 

@@ -30,24 +30,21 @@ UNOWNED = """
     FROM sagas WHERE running AND shard = $1 AND epoch < $2
     ORDER BY order_id, kind LIMIT $3 FOR UPDATE SKIP LOCKED
 """
-INSERT = """
-    INSERT INTO sagas (
-        order_id, kind, shard, epoch, running, state, payload, traceparent, log, wake_at, wake_for, keep_log)
-    SELECT order_id, kind, shard, epoch, true, state, payload, traceparent, log, wake_at, wake_for, keep_log
+SAVE = """
+    INSERT INTO sagas AS s (
+        order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at, keep_log,
+        running, outcome, ended_at)
+    SELECT order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at, keep_log,
+        outcome IS NULL, outcome, CASE WHEN outcome IS NOT NULL THEN now() END
     FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
-                $8::text[], $9::timestamptz[], $10::text[], $11::boolean[])
-        AS s (order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, keep_log)
-    ON CONFLICT DO NOTHING RETURNING order_id::text, kind
-"""
-UPDATE = """
-    UPDATE sagas s SET
-        epoch = n.epoch, state = n.state, wake_at = n.wake_at, wake_for = n.wake_for,
-        log = CASE WHEN n.outcome IS NULL OR n.keep_log THEN s.log || n.log ELSE '' END, keep_log = n.keep_log,
-        running = n.outcome IS NULL, outcome = n.outcome, ended_at = CASE WHEN n.outcome IS NOT NULL THEN now() END
-    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-                $8::boolean[], $9::text[])
-        AS n (order_id, kind, epoch, state, wake_at, wake_for, log, keep_log, outcome)
-    WHERE s.order_id = n.order_id AND s.kind = n.kind
+                $8::text[], $9::timestamptz[], $10::text[], $11::timestamptz[], $12::boolean[], $13::text[])
+        AS n (order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at,
+              keep_log, outcome)
+    ON CONFLICT (order_id, kind) DO UPDATE SET
+        epoch = excluded.epoch, state = excluded.state, wake_at = excluded.wake_at, wake_for = excluded.wake_for,
+        running = excluded.running, outcome = excluded.outcome, ended_at = excluded.ended_at,
+        keep_log = excluded.keep_log,
+        log = CASE WHEN excluded.running OR excluded.keep_log THEN s.log || excluded.log ELSE '' END
 """
 LISTED = """
     SELECT order_id::text, kind, running, state, outcome, started_at, ended_at, wake_at, epoch, shard,
@@ -109,11 +106,11 @@ async def unowned(sql: asyncpg.Connection, shard: int, epoch: int, most: int) ->
     return [_row(row) for row in await sql.fetch(UNOWNED, shard, epoch, most)]
 
 
-async def insert(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:
-    """Adds new sagas. A row that exists already stays as it is: see `save`."""
+async def save(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:
+    """Writes sagas, new ones and stepped ones alike. A saga with an outcome is over."""
     if rows:
         await sql.execute(
-            INSERT,
+            SAVE,
             [r.order_id for r in rows],
             [r.kind for r in rows],
             [r.shard for r in rows],
@@ -124,22 +121,7 @@ async def insert(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:
             [_lines(r.log) for r in rows],
             [r.wake_at for r in rows],
             [r.wake_for for r in rows],
-            [r.keep_log for r in rows],
-        )
-
-
-async def save(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:
-    """Writes sagas back after they were stepped. A saga with an outcome is over."""
-    if rows:
-        await sql.execute(
-            UPDATE,
-            [r.order_id for r in rows],
-            [r.kind for r in rows],
-            [r.epoch for r in rows],
-            [_text(r.saga) for r in rows],
-            [r.wake_at for r in rows],
-            [r.wake_for for r in rows],
-            [_lines(r.log) for r in rows],
+            [r.started_at for r in rows],
             [r.keep_log for r in rows],
             [r.saga.outcome or None for r in rows],
         )

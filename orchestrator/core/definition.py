@@ -1,6 +1,6 @@
 """A saga as data: which steps, at whose place, in which order, and how each is undone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Definition:
     kind: str
     stages: tuple[tuple[Step, ...], ...]
     on_refusal: Step | None = None
+    names: frozenset[str] = field(init=False, repr=False, compare=False)  # of all that is ever asked
 
     def __post_init__(self) -> None:
         """What a saga must be, to be able to end (compensatable, pivot, retriable: Mehrotra et al.,
@@ -26,6 +27,7 @@ class Definition:
         assert self.stages and all(self.stages), f"{self.kind}: a stage without steps would never end"
         names = [s.name for s in self.asked()]
         assert len(names) == len(set(names)), f"{self.kind}: two steps of one name in {names}"
+        object.__setattr__(self, "names", frozenset(names))
         undoable = [[s.undo is not None for s in stage] for stage in self.stages]
         assert all(len(set(u)) == 1 for u in undoable), f"{self.kind}: some of a stage cannot be undone"
         before_pivot = [all(u) for u in undoable]

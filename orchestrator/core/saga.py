@@ -133,8 +133,7 @@ def resume(definition: Definition, saga: Saga) -> tuple[Effect, ...]:
     """After a crash: ask again what has not been answered. Every message may safely be repeated."""
     if saga.phase is Phase.ENDED:
         return ()
-    known = _names(definition.asked())
-    assert all(name in known for name in saga.waiting), f"not a saga of kind {definition.kind}: {saga}"
+    assert definition.names.issuperset(saga.waiting), f"not a saga of kind {definition.kind}: {saga}"
     return (*(Ask(name, saga.attempt) for name in saga.waiting), Wake(token(saga), saga.attempt))
 
 

@@ -22,7 +22,7 @@ from services.runtime.answers import Answers
 from services.runtime.database import Database
 from services.runtime.envelope import seal
 from services.runtime.group_commit import GroupCommit
-from services.runtime.http import RawRoute, Strict, invalid, read_json
+from services.runtime.http import Strict, invalid, read_json
 from services.runtime.idempotency import Record
 from services.runtime.ids import is_uuid
 from services.runtime.outbox import Outbox
@@ -91,9 +91,8 @@ class OrderRoutes:
         self._internal = internal
 
     def add_to(self, app: FastAPI) -> None:
-        document = place_documentation()
-        route = RawRoute("/orders", self.place, methods=["POST"], tags=["orders"], **document)
-        app.router.routes.append(route)
+        """Declares all routes; POST /orders is served by a HotRoute, here is its documentation."""
+        app.post("/orders", tags=["orders"], **place_documentation())(self.place)
         app.get("/orders", tags=["orders"])(self.list_orders)
         app.get("/orders/{order_id}", tags=["orders"])(self.read)
         app.post("/orders/{order_id}/cancel", tags=["orders"], status_code=202)(self.cancel)

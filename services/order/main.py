@@ -11,7 +11,7 @@ from services.order.placing import Placed, Placement, Placing, Unlisted
 from services.runtime.answers import Answers
 from services.runtime.bus import Consumer
 from services.runtime.group_commit import GroupCommit
-from services.runtime.http import create_app
+from services.runtime.http import HotRoute, create_app
 from services.runtime.idempotency import EXPIRES_AFTER_S
 from services.runtime.janitor import Janitor, prune
 from services.runtime.plumbing import Plumbing
@@ -43,14 +43,15 @@ async def main(settings: Settings) -> None:
     commit = Placing(parts.name, parts.database, parts.outbox, answers).commit
     placing = GroupCommit[Placement, Placed | Unlisted](commit)
     app = create_app("Tradeoff: orders", DESCRIPTION, ready)
-    OrderRoutes(parts.name, parts.database, parts.outbox, answers, placing, internal).add_to(app)
+    routes = OrderRoutes(parts.name, parts.database, parts.outbox, answers, placing, internal)
+    routes.add_to(app)
 
     async def close() -> None:
         await internal.aclose()
         await parts.close()
 
     loops = [parts.outbox.run, commands.run, catalogue.run, janitor.run, answers.poll, answers.listen]
-    await serve(settings, app, loops, close)
+    await serve(settings, HotRoute(app, "POST", "/orders", routes.place), loops, close)
 
 
 if __name__ == "__main__":

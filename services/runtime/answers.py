@@ -59,6 +59,8 @@ class Answers:
 
     def _remember(self, records: Iterable[Record], ttl_s: int, hint: bytes | None) -> None:
         values = {f"answer:{record.id}": _encoder.encode(record) for record in records}
+        if not values:
+            return
         task = asyncio.create_task(
             self._shortcuts.remember(values, ttl_s=ttl_s, hint=(CHANNEL, hint) if hint else None)
         )

@@ -39,6 +39,20 @@ STUCK_AFTER_S = 20.0
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 
 
+PAUSE_A_RECORD_S = 0.002
+LONGEST_PAUSE_S = 0.03
+
+
+def pause_s(records: int) -> float:
+    """How much later than the last batch the next may begin, so that it has time to grow.
+
+    What a batch costs whatever its size (a fetch, a commit, a produce request) is worth that of many
+    records. Left alone, a busy pipeline takes many small batches and spends itself on them; a single
+    record at a time means that nobody is in a hurry but that one, and nothing waits.
+    """
+    return min(LONGEST_PAUSE_S, PAUSE_A_RECORD_S * (records - 1))
+
+
 class Producer:
     """Sends batches; a batch is either acknowledged by Kafka or the call raises and may be repeated."""
 
@@ -175,6 +189,7 @@ class Consumer:
                 await self._handle(records)
                 handled.update({partition: batch[-1].offset + 1 for partition, batch in batches.items()})
                 looked_at = now
+                await asyncio.sleep(pause_s(len(records)) - (time.monotonic() - now))
             elif now - looked_at > STUCK_AFTER_S:
                 await self._check_progress(consumer)
                 looked_at = now

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from services.runtime.bus import pause_s
 from services.runtime.problems import Problem
 
 AT_ONCE = 200
 """Requests in one transaction."""
 
-LANES = 2
-"""Transactions under way at once, so that one fills while another waits for the disk."""
+LANES = 1
 
 MOST_WAITING = 2_000
 """Beyond this the queue is longer than a client's patience: better to say so at once."""
@@ -55,3 +55,4 @@ class GroupCommit(Generic[Request, Result]):
                 for (_, future), result in zip(batch, results, strict=True):
                     if not future.done():
                         future.set_result(result)
+            await asyncio.sleep(pause_s(len(batch)))

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 import uvicorn
 import uvloop
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from services.runtime.settings import Settings
 
@@ -38,7 +38,7 @@ def run(main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     uvloop.run(main(settings))
 
 
-async def serve(settings: Settings, app: FastAPI, loops: Sequence[Loop], close: Loop) -> None:
+async def serve(settings: Settings, app: ASGIApp, loops: Sequence[Loop], close: Loop) -> None:
     """Serves `app` until SIGTERM; `loops` run beside it and are cancelled after the last answer."""
     tasks = [asyncio.create_task(_forever(loop)) for loop in loops]
     config = uvicorn.Config(
@@ -49,6 +49,7 @@ async def serve(settings: Settings, app: FastAPI, loops: Sequence[Loop], close: 
         http="httptools",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=75,
