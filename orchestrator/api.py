@@ -16,7 +16,7 @@ from services.runtime.problems import Problem
 
 
 class TransactionRoutes:
-    """Not routed to the public: /transactions wants the operator's token, /journals is for the order service."""
+    """Not for the public: /transactions wants the operator's token, /journals is for the order service."""
 
     def __init__(self, database: Database, driver: Driver, operator_token: str) -> None:
         self._database = database

@@ -112,7 +112,7 @@ class Driver:
                 arrivals.append(read(record))
             except Malformed as error:
                 letters.append(DeadLetter(record, str(error)))
-        # Between two assignments records may be left of shards that are no longer ours: their owner reads them.
+        # Records may be left of shards that are no longer ours: their owner reads them too.
         arrivals = [a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in self._epochs]
         try:
             await insist(partial(self._handle, arrivals, letters))

@@ -34,14 +34,16 @@ SAVE = """
     INSERT INTO sagas AS s (
         order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at, keep_log,
         running, outcome, ended_at)
-    SELECT order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at, keep_log,
-        outcome IS NULL, outcome, CASE WHEN outcome IS NOT NULL THEN now() END
+    SELECT order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at,
+        keep_log, outcome IS NULL, outcome, CASE WHEN outcome IS NOT NULL THEN now() END
     FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
-                $8::text[], $9::timestamptz[], $10::text[], $11::timestamptz[], $12::boolean[], $13::text[])
+                $8::text[], $9::timestamptz[], $10::text[], $11::timestamptz[], $12::boolean[],
+                $13::text[])
         AS n (order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at,
               keep_log, outcome)
     ON CONFLICT (order_id, kind) DO UPDATE SET
-        epoch = excluded.epoch, state = excluded.state, wake_at = excluded.wake_at, wake_for = excluded.wake_for,
+        epoch = excluded.epoch, state = excluded.state,
+        wake_at = excluded.wake_at, wake_for = excluded.wake_for,
         running = excluded.running, outcome = excluded.outcome, ended_at = excluded.ended_at,
         keep_log = excluded.keep_log,
         log = CASE WHEN excluded.running OR excluded.keep_log THEN s.log || excluded.log ELSE '' END

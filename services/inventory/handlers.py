@@ -29,8 +29,7 @@ async def hold(tx: Transaction, commands: Sequence[Command]) -> Sequence[Answer]
                 shelf |= after
                 holds += [(command.subject, line) for line in lines]
                 answers.append(DONE)
-    await store.insert_holds(tx.sql, holds)
-    await store.save_stock(tx.sql, shelf.values())
+    await store.save(tx.sql, shelf.values(), holds)
     return answers
 
 
@@ -46,7 +45,7 @@ async def _move(
     shelf = await store.lock_stock(tx.sql, {sku for sku, _ in moved})
     for sku, quantity in moved:
         shelf[sku] = decide(shelf[sku], quantity)
-    await store.save_stock(tx.sql, shelf.values())
+    await store.save(tx.sql, shelf.values())
     return [DONE] * len(commands)
 
 

@@ -3,6 +3,7 @@
 from services.contract import topics
 from services.inventory.api import ProductRoutes
 from services.inventory.handlers import HANDLERS
+from services.inventory.hot import HotProducts
 from services.runtime.bus import Consumer
 from services.runtime.http import create_app
 from services.runtime.idempotency import EXPIRES_AFTER_S
@@ -18,7 +19,12 @@ DESCRIPTION = "Products and their stock. Prices are in minor units of their curr
 async def main(settings: Settings) -> None:
     parts = Plumbing.of(settings, topics.PARTITIONS)
     worker = Worker(
-        parts.name, parts.outbox, HANDLERS, answers_topic=topics.SAGAS, dead_letter_topic=topics.DEAD_LETTERS
+        parts.name,
+        parts.outbox,
+        HANDLERS,
+        answers_topic=topics.SAGAS,
+        dead_letter_topic=topics.DEAD_LETTERS,
+        guard=HotProducts(parts.database, parts.shortcuts).guard,
     )
     commands = Consumer(settings.kafka_bootstrap, topics.INVENTORY_COMMANDS, "inventory", worker.handle)
     janitor = Janitor("inventory", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])

@@ -10,14 +10,13 @@ from services.inventory.model import Stock
 LOCK_STOCK = """
     SELECT sku, on_hand, held, sold FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
 """
-SAVE_STOCK = """
+SAVE = """
+    WITH hold AS (
+        INSERT INTO holds (order_id, sku, quantity, state)
+        SELECT o, s, q, 'held' FROM unnest($5::uuid[], $6::text[], $7::int[]) AS h (o, s, q))
     UPDATE stock SET on_hand = s.on_hand, held = s.held, sold = s.sold
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS s (sku, on_hand, held, sold)
     WHERE stock.sku = s.sku
-"""
-HOLD = """
-    INSERT INTO holds (order_id, sku, quantity, state)
-    SELECT o, s, q, 'held' FROM unnest($1::uuid[], $2::text[], $3::int[]) AS h (o, s, q)
 """
 MOVE_HOLDS = """
     UPDATE holds SET state = $3 WHERE order_id = ANY($1::uuid[]) AND state = $2 RETURNING sku, quantity
@@ -25,7 +24,8 @@ MOVE_HOLDS = """
 # Sorted, so that two imports at once cannot deadlock.
 UPSERT_PRODUCTS = """
     INSERT INTO products AS p (sku, name, price, currency)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS n (sku, name, price, currency) ORDER BY sku
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS n (sku, name, price, currency)
+    ORDER BY sku
     ON CONFLICT (sku) DO UPDATE SET
         name = excluded.name, price = excluded.price, currency = excluded.currency, version = p.version + 1
     WHERE (p.name, p.price, p.currency) IS DISTINCT FROM (excluded.name, excluded.price, excluded.currency)
@@ -52,26 +52,21 @@ async def lock_stock(sql: asyncpg.Connection, skus: Iterable[str]) -> dict[str, 
     return {row["sku"]: Stock(*row.values()) for row in await sql.fetch(LOCK_STOCK, list(skus))}
 
 
-async def save_stock(sql: asyncpg.Connection, shelf: Iterable[Stock]) -> None:
+async def save(
+    sql: asyncpg.Connection, shelf: Iterable[Stock], holds: Sequence[tuple[str, Line]] = ()
+) -> None:
+    """Writes back stock rows that were locked, and new holds, (order id, line) each."""
     rows = list(shelf)
-    if rows:
-        await sql.execute(
-            SAVE_STOCK,
-            [r.sku for r in rows],
-            [r.on_hand for r in rows],
-            [r.held for r in rows],
-            [r.sold for r in rows],
-        )
-
-
-async def insert_holds(sql: asyncpg.Connection, holds: Sequence[tuple[str, Line]]) -> None:
-    if holds:
-        await sql.execute(
-            HOLD,
-            [order_id for order_id, _ in holds],
-            [line.sku for _, line in holds],
-            [line.quantity for _, line in holds],
-        )
+    await sql.execute(
+        SAVE,
+        [r.sku for r in rows],
+        [r.on_hand for r in rows],
+        [r.held for r in rows],
+        [r.sold for r in rows],
+        [order_id for order_id, _ in holds],
+        [line.sku for _, line in holds],
+        [line.quantity for _, line in holds],
+    )
 
 
 async def move_holds(
@@ -84,7 +79,10 @@ async def move_holds(
 async def upsert_products(
     sql: asyncpg.Connection, rows: Sequence[tuple[str, str, int, str, int]]
 ) -> list[ProductChanged]:
-    """(sku, name, price, currency, stock) each; returns what is new or changed. Stock counts once, at first."""
+    """(sku, name, price, currency, stock) each; returns what is new or changed.
+
+    The stock of a product that exists already is left alone.
+    """
     skus = [row[0] for row in rows]
     changed = await sql.fetch(
         UPSERT_PRODUCTS, skus, [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows]

@@ -67,7 +67,7 @@ class Placing:
         self._answers = answers
 
     async def commit(self, placements: Sequence[Placement]) -> list[Placed | Unlisted]:
-        """Each placement's record: from the cache, from Postgres, or new and then durable, with its saga begun."""
+        """Each placement's record: from the cache, from Postgres, or new, and then durable."""
         by_id = {placement.request_id: placement for placement in reversed(placements)}
         known = await self._answers.recall(list(by_id))
         new = [placement for request_id, placement in by_id.items() if request_id not in known]
@@ -101,7 +101,7 @@ class Placing:
         return drafts, unlisted
 
     async def _store(self, drafts: Sequence[Draft], known: dict[str, Record]) -> set[str]:
-        """Makes the drafts durable whose key was never used, and returns those keys' ids; adds all to `known`."""
+        """Makes durable what comes under a new key and returns those keys' ids; adds all keys to `known`."""
         records = {record.id: record for record, _, _ in drafts}
         if not records:
             return set()

@@ -45,7 +45,6 @@ REJECT = """
 ANSWER_ACCEPTED = """
     UPDATE idempotency SET status = 202, body = $2 WHERE id = $1::uuid AND status IS NULL
 """
-# Nobody waits for these any more, and a key's answer must not stay open for ever.
 REQUEST_CANCEL = """
     UPDATE orders SET status = 'CANCELLING', cancel_requested_at = now()
     WHERE order_id = $1::uuid AND status = 'CONFIRMED' RETURNING order_id

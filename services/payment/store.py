@@ -11,7 +11,6 @@ LOCK_ACCOUNTS = """
     SELECT account_id, currency, balance FROM accounts
     WHERE account_id = ANY($1::text[]) AND kind = 'customer' ORDER BY account_id FOR UPDATE
 """
-# System accounts come last in every transaction, since all transfers share them.
 POST = """
     WITH transfer AS (
         INSERT INTO transfers (transfer_id, kind, amount)
@@ -21,10 +20,6 @@ POST = """
         SELECT * FROM unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[]))
     UPDATE accounts a SET balance = a.balance + moved.amount
     FROM unnest($8::text[], $9::bigint[]) AS moved (account_id, amount) WHERE a.account_id = moved.account_id
-"""
-POST_TO_SYSTEM = """
-    UPDATE accounts a SET balance = a.balance + moved.amount
-    FROM unnest($1::text[], $2::bigint[]) AS moved (account_id, amount) WHERE a.account_id = moved.account_id
 """
 OPEN_SYSTEM = """
     INSERT INTO accounts (account_id, kind, currency)
@@ -71,14 +66,9 @@ async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
     entries = [(transfer, entry) for transfer in transfers for entry in transfer.entries]
     moved: dict[str, int] = {}
     for _, entry in entries:
-        moved[entry.account_id] = moved.get(entry.account_id, 0) + entry.amount
-    customers = {account: amount for account, amount in moved.items() if ":" not in account}
-    # The bank's balance is kept on its normal, the debit side.
-    system = {
-        account: -amount if account.startswith("bank:") else amount
-        for account, amount in sorted(moved.items())
-        if ":" in account
-    }
+        # The bank's balance is kept on its normal side, which is the debit side.
+        normal = -entry.amount if entry.account_id.startswith("bank:") else entry.amount
+        moved[entry.account_id] = moved.get(entry.account_id, 0) + normal
     await sql.execute(
         POST,
         [t.transfer_id for t in transfers],
@@ -88,10 +78,9 @@ async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
         [t.kind for t, _ in entries],
         [e.account_id for _, e in entries],
         [e.amount for _, e in entries],
-        list(customers),
-        list(customers.values()),
+        list(moved),
+        list(moved.values()),
     )
-    await sql.execute(POST_TO_SYSTEM, list(system), list(system.values()))
 
 
 async def open_customers(sql: asyncpg.Connection, ids: Sequence[str], currencies: Sequence[str]) -> set[str]:

@@ -22,7 +22,7 @@ from aiokafka import (
 )
 from aiokafka.errors import KafkaError
 
-from services.runtime.envelope import Outgoing, encode, shard_of
+from services.runtime.envelope import Outgoing, shard_of
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ class Producer:
             self._producer = producer
         by_partition: dict[TopicPartition, list[Outgoing]] = defaultdict(list)
         for message in messages:
-            partition = shard_of(message.envelope.subject, self._partitions)
+            partition = shard_of(message.subject, self._partitions)
             by_partition[TopicPartition(message.topic, partition)].append(message)
         acknowledged = []
         for (topic, partition), group in by_partition.items():
@@ -94,7 +94,7 @@ class Producer:
         batch = producer.create_batch()
         acknowledged: list[Awaitable[object]] = []
         for message in group:
-            key, value = message.envelope.subject.encode(), encode(message.envelope)
+            key, value = message.subject.encode(), message.value
             if batch.append(key=key, value=value, timestamp=None) is None:  # full
                 acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
                 batch = producer.create_batch()

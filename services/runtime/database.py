@@ -48,16 +48,18 @@ TRIES = 10
 T = TypeVar("T")
 
 
-async def insist(work: Callable[[], Awaitable[T]]) -> T:
+async def insist(work: Callable[[], Awaitable[T]], also: tuple[type[Exception], ...] = ()) -> T:
     """Runs `work`, one whole transaction that may be repeated, until Postgres has done it.
 
-    Raises what `work` raises by a fault of its own, and CONTENDED after `TRIES` lost races.
+    Raises what `work` raises by a fault of its own, and CONTENDED (and what `also` counts as such)
+    after `TRIES` lost races.
     """
     tries = 0
+    contended: tuple[type[Exception], ...] = (*CONTENDED, *also)
     while True:
         try:
             return await work()
-        except CONTENDED as error:
+        except contended as error:
             tries += 1
             if tries == TRIES:
                 raise

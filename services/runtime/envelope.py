@@ -33,11 +33,12 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     resent: bool = False
 
 
-class Outgoing(Struct, frozen=True):
-    """An envelope and where it goes."""
+class Outgoing(Struct, frozen=True, array_like=True):
+    """An encoded envelope and where it goes: `subject` is its Kafka key."""
 
     topic: str
-    envelope: Envelope
+    subject: str
+    value: bytes
 
 
 class Malformed(ValueError):

@@ -34,7 +34,7 @@ async def issue(sql: asyncpg.Connection, name: str) -> int:
 
 
 async def check(sql: asyncpg.Connection, held: Mapping[str, int]) -> None:
-    """Raises StaleHolder unless every number held is the latest of its name. Call it inside the transaction."""
+    """Raises StaleHolder unless every number held is the latest of its name, until `sql` commits."""
     if not held:
         return
     rows = await sql.fetch(CHECK, sorted(held))

@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 
 from services.runtime.bus import Producer
 from services.runtime.database import RETRIABLE, Database
-from services.runtime.envelope import Envelope, Outgoing
+from services.runtime.envelope import Envelope, Outgoing, decode, encode
 
 log = structlog.get_logger()
 
@@ -41,10 +41,10 @@ SAVE = """
 """
 SWEEP = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 ADOPT = """
-    UPDATE outbox SET owner = $1, created_at = now()
+    UPDATE outbox SET owner = $1, taken_at = now()
     WHERE id IN (
         SELECT id FROM outbox
-        WHERE owner = ANY($2::text[]) OR created_at < now() - make_interval(secs => $3)
+        WHERE owner = ANY($2::text[]) OR taken_at < now() - make_interval(secs => $3)
         ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
     RETURNING id, messages
 """
@@ -63,7 +63,7 @@ class Transaction:
     after: list[Callable[[], None]] = field(default_factory=list)
 
     def put(self, topic: str, envelope: Envelope) -> None:
-        self.messages.append(Outgoing(topic, envelope))
+        self.messages.append(Outgoing(topic, envelope.subject, encode(envelope)))
 
 
 class Outbox:
@@ -154,4 +154,5 @@ class Outbox:
 
 
 def _resent(message: Outgoing) -> Outgoing:
-    return Outgoing(message.topic, msgspec.structs.replace(message.envelope, resent=True))
+    envelope = msgspec.structs.replace(decode(message.value), resent=True)
+    return Outgoing(message.topic, message.subject, encode(envelope))

@@ -8,7 +8,9 @@ OUTBOX_1 = """
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         owner text NOT NULL,
         messages bytea NOT NULL,
-        created_at timestamptz NOT NULL DEFAULT now()
+        created_at timestamptz NOT NULL DEFAULT now(),
+        -- When its owner took it: its writer at once, whoever adopted it later.
+        taken_at timestamptz NOT NULL DEFAULT now()
     ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 """
 INBOX_1 = """
@@ -49,4 +51,5 @@ IDEMPOTENCY_1 = """
         body text NOT NULL,
         created_at timestamptz NOT NULL DEFAULT now()
     ) WITH (fillfactor = 70);
+    CREATE INDEX idempotency_by_age ON idempotency USING brin (created_at) WITH (autosummarize = on);
 """

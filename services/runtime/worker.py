@@ -5,14 +5,15 @@ effects, the inbox rows and the outgoing answers commit as one. What fails is na
 until the poison message stands alone; that one is put aside as a dead letter and its neighbours go on.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 from msgspec import Struct
 
-from services.runtime import dead_letters, inbox
+from services.runtime import dead_letters, fencing, inbox
 from services.runtime.bus import Record
 from services.runtime.database import insist
 from services.runtime.dead_letters import DeadLetter
@@ -45,6 +46,15 @@ Handler = Callable[[Transaction, Sequence[Command]], Awaitable[Sequence[Answer]]
 """Runs commands of one type, subjects all different; one answer each, in the same order."""
 
 
+Guard = Callable[[Sequence[Command]], AbstractAsyncContextManager[Mapping[str, int]]]
+"""What to hold while a wave runs: yields fencing numbers, which the wave's transaction checks."""
+
+
+@asynccontextmanager
+async def unguarded(commands: Sequence[Command]) -> AsyncIterator[Mapping[str, int]]:
+    yield {}
+
+
 class Worker:
     """Runs the commands of one participant. Every public promise of this module is `handle`'s."""
 
@@ -56,6 +66,7 @@ class Worker:
         *,
         answers_topic: str,
         dead_letter_topic: str,
+        guard: Guard = unguarded,
     ) -> None:
         self._name = name
         self._outbox = outbox
@@ -63,6 +74,7 @@ class Worker:
         self._kinds = {kind.__name__: kind for kind in handlers}
         self._answers_topic = answers_topic
         self._dead_letter_topic = dead_letter_topic
+        self._guard = guard
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Returns when every record has taken effect, had done so before, or lies among the dead letters."""
@@ -89,7 +101,7 @@ class Worker:
     async def _narrow(self, commands: Sequence[Command]) -> None:
         """Runs a wave; on a fault of its own, each half by itself."""
         try:
-            await insist(partial(self._run, commands))
+            await insist(partial(self._run, commands), also=(fencing.StaleHolder,))
         except Exception as error:  # a fault in a handler or in what it was given; AWAY never gets here
             if len(commands) > 1:
                 half = len(commands) // 2
@@ -100,7 +112,8 @@ class Worker:
                 await self._bury(commands[0].record, f"{type(error).__name__}: {error}", commands[0])
 
     async def _run(self, commands: Sequence[Command]) -> None:
-        async with self._outbox.transaction() as tx:
+        async with self._guard(commands) as held, self._outbox.transaction() as tx:
+            await fencing.check(tx.sql, held)
             known = await inbox.recall(tx.sql, [command.step for command in commands])
             answers: dict[tuple[str, str], Answer] = {}
             fresh: list[Command] = []

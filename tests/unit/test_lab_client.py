@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from lab.client import Answer, BrokenAnswer, Load, Parser, Verdict
 from lab.workload import Orders, accepted
@@ -225,3 +226,8 @@ def test_top_ups_are_repeated_until_they_are_accepted() -> None:
     judge = accepted()
     verdicts = [judge(0, Answer(status, b"", 0.0, False)) for status in (200, 409, 503, 400)]
     assert verdicts == [Verdict.CONFIRMED, Verdict.AGAIN, Verdict.AGAIN, Verdict.FAILED]
+
+
+def test_it_runs_on_uvloop_as_the_benchmark_does() -> None:
+    load, _ = uvloop.run(closed(lambda key, seen: answer(201), 20, 4))
+    assert Counter(load.verdicts) == {Verdict.CONFIRMED: 20}

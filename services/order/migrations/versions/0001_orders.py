@@ -13,7 +13,8 @@ def upgrade() -> None:
             order_id uuid PRIMARY KEY,
             customer_id text NOT NULL,
             protocol text NOT NULL,
-            status text NOT NULL CHECK (status IN ('PENDING', 'CONFIRMED', 'REFUSED', 'CANCELLING', 'CANCELLED')),
+            status text NOT NULL
+                CHECK (status IN ('PENDING', 'CONFIRMED', 'REFUSED', 'CANCELLING', 'CANCELLED')),
             reason text,
             detail text,
             amount bigint NOT NULL CHECK (amount >= 0),

@@ -1,0 +1,51 @@
+# Two commands for a stranger: `make demo` and `make test`. `make help` lists the others.
+
+PYTHON ?= python3
+NATIVE := $(PYTHON) -m infra.native
+BIN := .tradeoff/venv/bin
+BENCH ?= --protocol saga --orders 20000 --in-flight 128
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up status logs down clean test check bench python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: up ## install what is missing, start everything, and watch orders go through it
+	@$(BIN)/python -m lab.demo
+
+up: python ## start the shop, or do nothing if it runs; REPLICAS=n of each service
+	@$(NATIVE) up
+
+status: python ## every part: is it ready, where, how often was it restarted
+	@$(NATIVE) status
+
+logs: python ## the ends of all logs; PART=order-1 for one of them
+	@$(NATIVE) logs $(PART)
+
+down: python ## stop everything; the data stays
+	@$(NATIVE) down
+
+clean: python ## stop everything and delete all that was installed in the clone or stored
+	@$(NATIVE) clean
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+test: python ## all tests, against a stack of their own; TEST=tests/unit for some
+	@$(NATIVE) install --dev
+	@$(BIN)/pytest $(TEST)
+
+check: python ## format, lint, types, import rules, house rules; needs no servers
+	@$(NATIVE) install --dev --only python
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest tests/unit/test_house_rules.py
+
+bench: up ## finished orders a second, beside the floor; BENCH='--protocol … --orders …'
+	@$(BIN)/tradeoff bench $(BENCH)
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "Tradeoff needs Python 3.11 or newer as $(PYTHON). Choose another: PYTHON=python3.12 make …" >&2; exit 1; }

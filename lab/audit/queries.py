@@ -1,0 +1,75 @@
+"""The four statements behind a picture; each gives one row per order id, sorted by it.
+
+`{by:column}` marks where a look at a few orders narrows each table before anything is grouped.
+"""
+
+import re
+
+ORDER = """
+select order_id, o.customer_id, o.status, o.reason, coalesce(o.amount, 0), o.request_id, o.created_at,
+       o.ended_at, o.cancel_requested_at, o.cancelled_at, l.lines, l.total, i.steps,
+       k.keys, k.key_id, k.key_status, k.names_order
+from (select * from orders {by:order_id}) o
+full join (
+    select order_id, string_agg(sku || '=' || quantity, ',' order by sku collate "C") as lines,
+           sum(price * quantity)::bigint as total
+    from order_lines {by:order_id} group by order_id
+) l using (order_id)
+full join (
+    select subject as order_id, string_agg(step || '=' || outcome, ',' order by step collate "C") as steps
+    from (select * from inbox {by:subject}) i where step ~ '^(order|cancel)[.]' group by subject
+) i using (order_id)
+full join (
+    select subject as order_id, count(*) as keys, (array_agg(id))[1] as key_id, min(status) as key_status,
+           bool_and(body is null or position(subject::text in body) > 0) as names_order
+    from (select * from idempotency {by:subject}) k where subject is not null group by subject
+) k using (order_id)
+order by order_id
+"""
+
+PAYMENT = """
+select order_id, t.charged, t.refunded, t.charged_from, t.refunded_to, i.steps
+from (
+    select t.transfer_id as order_id,
+           max(t.amount) filter (where t.kind = 'charge') as charged,
+           max(t.amount) filter (where t.kind = 'refund') as refunded,
+           max(e.account_id) filter (where t.kind = 'charge' and e.amount < 0) as charged_from,
+           max(e.account_id) filter (where t.kind = 'refund' and e.amount > 0) as refunded_to
+    from (select * from transfers {by:transfer_id}) t left join entries e using (transfer_id, kind)
+    where t.kind in ('charge', 'refund') group by t.transfer_id
+) t
+full join (
+    select subject as order_id, string_agg(step || '=' || outcome, ',' order by step collate "C") as steps
+    from (select * from inbox {by:subject}) i where step ~ '^(order|cancel)[.]' group by subject
+) i using (order_id)
+order by order_id
+"""
+
+INVENTORY = """
+select order_id, h.lines, h.states, i.steps
+from (
+    select order_id, string_agg(sku || '=' || quantity, ',' order by sku collate "C") as lines,
+           string_agg(distinct state, ',') as states
+    from holds {by:order_id} group by order_id
+) h
+full join (
+    select subject as order_id, string_agg(step || '=' || outcome, ',' order by step collate "C") as steps
+    from (select * from inbox {by:subject}) i where step ~ '^(order|cancel)[.]' group by subject
+) i using (order_id)
+order by order_id
+"""
+
+SAGAS = """
+select order_id, array_agg(distinct shard::int),
+       bool_or(running) filter (where kind = 'order'), min(outcome) filter (where kind = 'order'),
+       min(ended_at) filter (where kind = 'order'),
+       bool_or(running) filter (where kind = 'cancel'), min(outcome) filter (where kind = 'cancel'),
+       min(ended_at) filter (where kind = 'cancel'),
+       min(started_at) filter (where running)
+from sagas {by:order_id} group by order_id order by order_id
+"""
+
+
+def narrowed(query: str, *, some: bool) -> str:
+    """The query over all orders, or over those whose ids are its first parameter."""
+    return re.sub(r"\{by:(\w+)\}", r"where \1 = any($1::uuid[])" if some else "", query)

@@ -1,0 +1,159 @@
+"""One picture per order, put together from four databases that do not know one another.
+
+Each database gives its rows about orders grouped by order id and sorted by it, through a cursor; the
+four streams are merged in chunks. So memory stays flat whatever the number of orders. The facts of one
+database come from one statement, hence one snapshot, and never contradict themselves; between databases
+they may, while orders are moving: the caller looks again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from lab.audit import queries
+from lab.databases import Connection, Databases
+
+CHUNK = 5_000
+# All rows of the cursor will be read, so plan for the last one and not for the first; sort in memory.
+WHOLE = "set local cursor_tuple_fraction = 1; set local work_mem = '64MB'; set local jit = off"
+
+
+class OrderFacts(NamedTuple):
+    """What the order database says; `status` is None when it has traces of an order it does not know."""
+
+    customer_id: str | None
+    status: str | None
+    reason: str | None
+    amount: int
+    request_id: UUID | None
+    created_at: datetime
+    ended_at: datetime | None
+    cancel_requested_at: datetime | None
+    cancelled_at: datetime | None
+    lines: str | None  # "sku=quantity,sku=quantity", sorted by sku
+    total: int | None  # of price x quantity over the lines
+    steps: str | None  # "step=outcome,step=outcome" of the inbox
+    keys: int | None
+    key_id: UUID | None
+    key_status: int | None
+    key_names_order: bool | None
+
+
+class PaymentFacts(NamedTuple):
+    charged: int | None
+    refunded: int | None
+    charged_from: str | None
+    refunded_to: str | None
+    steps: str | None
+
+
+class InventoryFacts(NamedTuple):
+    lines: str | None  # as above, over the order's holds
+    states: str | None  # the different states of the holds: "held", "held,shipped"
+    steps: str | None
+
+
+class SagaFacts(NamedTuple):
+    shards: list[int]
+    order_running: bool | None  # None: there is no such saga
+    order_outcome: str | None
+    order_ended_at: datetime | None
+    cancel_running: bool | None
+    cancel_outcome: str | None
+    cancel_ended_at: datetime | None
+    oldest_running: datetime | None
+
+
+class Picture(NamedTuple):
+    order_id: UUID
+    order: OrderFacts | None
+    payment: PaymentFacts | None
+    inventory: InventoryFacts | None
+    sagas: SagaFacts | None
+
+    @property
+    def status(self) -> str | None:
+        return self.order.status if self.order else None
+
+    @property
+    def running(self) -> bool:
+        """A saga of this order is at work: what its databases hold is not yet the end of the story."""
+        return bool(self.sagas and (self.sagas.order_running or self.sagas.cancel_running))
+
+
+# In this order, because an order whose sagas were over *before* the others were read is at rest in them.
+SOURCES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("orchestrator", queries.SAGAS, SagaFacts),
+    ("payment", queries.PAYMENT, PaymentFacts),
+    ("inventory", queries.INVENTORY, InventoryFacts),
+    ("order", queries.ORDER, OrderFacts),
+)
+
+
+class _Stream:
+    """One database's orders, a chunk at a time."""
+
+    def __init__(self, facts: Callable[..., Any], cursor: Any) -> None:
+        self.facts, self.cursor = facts, cursor
+        self.rows: list[Any] = []
+        self.over = False
+
+    async def fill(self) -> None:
+        if not self.rows and not self.over:
+            self.rows = await self.cursor.fetch(CHUNK)
+            self.over = len(self.rows) < CHUNK
+
+    def take(self, bound: UUID | None) -> list[Any]:
+        """The rows up to and including `bound`; all of them when nobody has more to come."""
+        if bound is None or (self.rows and self.rows[-1][0] <= bound):
+            taken, self.rows = self.rows, []
+            return taken
+        cut = next((n for n, row in enumerate(self.rows) if row[0] > bound), len(self.rows))
+        taken, self.rows = self.rows[:cut], self.rows[cut:]
+        return taken
+
+
+async def pictures(databases: Databases, ids: Sequence[UUID] | None = None) -> AsyncIterator[list[Picture]]:
+    """All orders (or only these), in batches, sorted by id."""
+    async with AsyncExitStack() as opened:
+        streams = []
+        for name, query, facts in SOURCES:
+            connection = databases[name]
+            await opened.enter_async_context(_snapshot(connection))
+            await connection.execute(WHOLE)
+            text = queries.narrowed(query, some=ids is not None)
+            cursor = await connection.cursor(text, *(() if ids is None else (list(ids),)))
+            streams.append(_Stream(facts, cursor))
+        await asyncio.gather(*(stream.fill() for stream in streams))
+        while any(stream.rows for stream in streams):
+            # Beyond the end of the shortest chunk, another stream may still have rows to come.
+            bound = min((s.rows[-1][0] for s in streams if not s.over and s.rows), default=None)
+            batch = _joined([(s.facts, s.take(bound)) for s in streams])
+            ahead = asyncio.gather(*(stream.fill() for stream in streams))
+            try:
+                await asyncio.sleep(
+                    0
+                )  # the databases work on the next chunks while the caller judges this one
+                yield batch
+            finally:
+                await ahead
+
+
+def _snapshot(connection: Connection) -> Any:
+    """A transaction for the cursor; when the caller (a test) has one open, what is in it is to be seen."""
+    if connection.is_in_transaction():
+        return connection.transaction()
+    return connection.transaction(isolation="repeatable_read", readonly=True)
+
+
+def _joined(parts: list[tuple[Callable[..., Any], list[Any]]]) -> list[Picture]:
+    found: dict[UUID, list[Any]] = {}
+    for place, (facts, rows) in enumerate(parts):
+        for row in rows:
+            order_id, *values = row
+            found.setdefault(order_id, [None, None, None, None])[place] = facts(*values)
+    # SOURCES is read sagas first; a picture shows the order first.
+    return [Picture(key, v[3], v[1], v[2], v[0]) for key, v in sorted(found.items())]

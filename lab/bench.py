@@ -1,0 +1,159 @@
+"""The benchmark: so many orders, how fast, at which cost, beside the floor, and audited afterwards."""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvloop
+
+from lab import floor, prepare, processes
+from lab.audit.run import audit_stack
+from lab.client import Load, Verdict
+from lab.screen import progress
+from lab.shop import ENDED
+from lab.state import Stack, Trouble
+from lab.stats import arrivals, summary
+from lab.workload import Orders, address
+
+WARM_UP = (200, 2_000)  # at least, at most; a tenth of the orders in between
+OPEN_LOOP_CONNECTIONS = 2_000
+FLOOR_ORDERS = (5_000, 30_000)
+LATE_S = 60.0  # how long orders are waited for that were still running when their answer came
+POLLS_AT_ONCE = 16
+CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`rate` None: a closed loop of `in_flight`; otherwise so many orders a second, come what may."""
+
+    protocol: str
+    orders: int
+    in_flight: int
+    skew: float = 0.0
+    rate: float | None = None
+    poisson: bool = True
+    wait_s: int = 30
+    warm_up: int | None = None
+    floor: bool = True
+    audit: bool = True
+    seed: int = 1
+
+    @property
+    def warm_up_orders(self) -> int:
+        if self.warm_up is not None:
+            return self.warm_up
+        return min(max(self.orders // 10, WARM_UP[0]), WARM_UP[1])
+
+
+def bench(stack: Stack, options: Options) -> dict[str, Any]:
+    """Everything that `--json` prints."""
+    if uvloop.run(prepare.missing(stack)):
+        prepare.seed_all(stack)
+    return uvloop.run(_bench(stack, options))
+
+
+async def _bench(stack: Stack, options: Options) -> dict[str, Any]:
+    work = _orders(stack, options, options.orders, options.seed)
+    warm_up = _orders(stack, options, options.warm_up_orders, options.seed + 1)
+    for orders in (work, warm_up):
+        await prepare.top_up(stack, orders)
+    if warm_up.count:
+        await _run(stack, warm_up, options, "warming up", None)
+    await prepare.analyze(stack)
+    result = await measure(stack, work, options)
+    result["floor_per_s"] = await _floor(stack, options) if options.floor else None
+    report = await audit_stack(stack, 30.0) if options.audit else None
+    result["audit_violations"] = report.violations if report else None
+    return result
+
+
+def _orders(stack: Stack, options: Options, count: int, seed: int) -> Orders:
+    return Orders(stack, options.protocol, count, skew=options.skew, wait_s=options.wait_s, seed=seed)
+
+
+async def measure(stack: Stack, work: Orders, options: Options) -> dict[str, Any]:
+    """The run itself: outcomes, rate, latency, CPU and memory."""
+    parts = processes.listeners(stack.listeners()) | {CLIENT: os.getpid()}
+    before = processes.usage(parts)
+    load = await _run(stack, work, options, f"ordering by {options.protocol}", options.rate)
+    after = processes.usage(parts)
+    late = len(work.running)
+    await _resolve(stack, load, work)
+    outcomes = Counter(load.verdicts)
+    confirmed, refused = outcomes[Verdict.CONFIRMED], outcomes[Verdict.REFUSED]
+    finished = confirmed + refused
+    ends = [
+        load.ended[n] for n in range(work.count) if load.verdicts[n] in (Verdict.CONFIRMED, Verdict.REFUSED)
+    ]
+    seconds = max(ends) - min(load.began) if ends else 0.0
+    if work.complaint or (load.broken and not finished):
+        raise Trouble(f"The shop answered what it should not: {work.complaint or load.broken}")
+    python = [name for name in stack.ports if name in parts]
+    rss = dict(after.rss_mib)
+    return {
+        "protocol": options.protocol,
+        "orders": work.count,
+        "confirmed": confirmed,
+        "refused": refused,
+        "unfinished": work.count - finished,
+        "late": late,
+        "retried": load.retried,
+        "in_flight": None if options.rate else options.in_flight,
+        "rate": options.rate,
+        "skew": options.skew,
+        "seconds": round(seconds, 3),
+        "finished_per_s": round(finished / seconds, 1) if seconds else 0.0,
+        "floor_per_s": None,
+        "latency_ms": summary(load.latencies_ms()),
+        "audit_violations": None,
+        "cpu_us_per_order": processes.spent(before, after, python, finished),
+        "rss_mib": rss | {processes.PYTHON: round(sum(rss.get(name, 0.0) for name in python), 1)},
+    }
+
+
+async def _run(stack: Stack, work: Orders, options: Options, title: str, rate: float | None) -> Load:
+    connections = OPEN_LOOP_CONNECTIONS if rate else options.in_flight
+    load = Load(*address(stack), work.count, work.request, work.judge, connections)
+    with progress(title, work.count) as advance:
+        if rate:
+            starts = arrivals(random.Random(options.seed), rate, work.count, poisson=options.poisson)
+            await load.open(starts, advance)
+        else:
+            await load.closed(options.in_flight, advance)
+    return load
+
+
+async def _resolve(stack: Stack, load: Load, work: Orders) -> None:
+    """Asks for the orders that were accepted but not finished, until they are or time is up."""
+    deadline = time.perf_counter() + LATE_S
+    turn = asyncio.Semaphore(POLLS_AT_ONCE)
+    async with httpx.AsyncClient(base_url=stack.public_url, trust_env=False, timeout=10) as http:
+
+        async def ask(job: int, order_id: str) -> bool:
+            async with turn:
+                try:
+                    status = (await http.get(f"/orders/{order_id}")).json().get("status")
+                except (httpx.HTTPError, ValueError):
+                    return False
+            if status in ENDED:
+                load.ended[job] = time.perf_counter()
+                load.verdicts[job] = Verdict.REFUSED if status == "REFUSED" else Verdict.CONFIRMED
+            return status in ENDED
+
+        left = dict(work.running)
+        while left and time.perf_counter() < deadline:
+            ended = await asyncio.gather(*(ask(job, order_id) for job, order_id in left.items()))
+            left = {job: id_ for (job, id_), over in zip(left.items(), ended, strict=True) if not over}
+            await asyncio.sleep(0.05 if left else 0)
+
+
+async def _floor(stack: Stack, options: Options) -> float:
+    count = min(max(options.orders, FLOOR_ORDERS[0]), FLOOR_ORDERS[1])
+    with progress("measuring the floor", count) as advance:
+        return round(await floor.run(stack, count, advance), 1)

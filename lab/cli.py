@@ -1,0 +1,156 @@
+"""The `tradeoff` command: to fill the shop, to order, to look inside, to audit and to measure."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from lab import bench_view, orders, state
+from lab.audit import run as audit_run
+from lab.audit import view as audit_view
+from lab.bench import Options
+from lab.bench import bench as run_bench
+from lab.screen import emit, err, out
+from lab.seed import customer, seed, sku
+from lab.shop import Shop
+from lab.state import Trouble
+
+VIOLATED = 1
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="One shop, every way to commit an order: fill it, order, look inside, audit, measure.",
+)
+
+
+class Protocol(StrEnum):
+    SAGA = "saga"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+ProtocolOption = Annotated[Protocol, typer.Option(help="How the order is committed.")]
+
+
+@contextmanager
+def troubles() -> Iterator[None]:
+    """What the user can act on is said in one line, with exit code 2."""
+    try:
+        yield
+    except Trouble as trouble:
+        err.print(f"[red]{escape(str(trouble))}[/]")
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def some_skus(incomplete: str) -> list[str]:
+    return [f"{sku(n)}=1" for n in range(1, 10) if sku(n).startswith(incomplete)]
+
+
+def some_customers(incomplete: str) -> list[str]:
+    return [customer(n) for n in range(1, 10) if customer(n).startswith(incomplete)]
+
+
+@app.command("seed")
+def seed_command(
+    products: Annotated[int, typer.Option(min=0, max=999_999, help="How many products.")] = 1_000,
+    customers: Annotated[int, typer.Option(min=0, max=999_999, help="How many customers.")] = 10_000,
+    stock: Annotated[int, typer.Option(min=0, help="Pieces of each new product.")] = 1_000_000,
+    balance: Annotated[int, typer.Option(min=0, help="Cents on each new account.")] = 100_000_000,
+    price: Annotated[int | None, typer.Option(min=0, help="Cents; by default from the number.")] = None,
+    json: Json = False,
+) -> None:
+    """Fill the shop with sku-000001… and customer-000001…; what is there already is left alone."""
+    with troubles():
+        result = seed(state.load(), products, customers, stock, balance, price)
+    if json:
+        made = {"created": result.products_created, "existing": result.products_existing}
+        opened = {"created": result.customers_created, "existing": result.customers_existing}
+        emit({"products": made, "customers": opened})
+        return
+    out.print(f"products:  {result.products_created:,} created, {result.products_existing:,} existing")
+    out.print(f"customers: {result.customers_created:,} created, {result.customers_existing:,} existing")
+
+
+@app.command("order")
+def order_command(
+    customer: Annotated[str, typer.Option(help="Who orders.", autocompletion=some_customers)],
+    item: Annotated[list[str], typer.Option(help="SKU=N; repeat for more.", autocompletion=some_skus)],
+    protocol: ProtocolOption = Protocol.SAGA,
+    wait: Annotated[int, typer.Option(min=0, max=60, help="Seconds to wait for the outcome.")] = 10,
+    key: Annotated[str | None, typer.Option(help="Idempotency-Key; by default a new one.")] = None,
+    json: Json = False,
+) -> None:
+    """Place an order. Exit code 0: confirmed, 3: refused, 4: still running, 2: not an order."""
+    with troubles():
+        if key is not None and (not key.isascii() or not key.isprintable() or '"' in key or "\\" in key):
+            raise Trouble("--key must be printable ASCII without quotes and backslashes")
+        with Shop(state.load()) as shop:
+            answer = shop.order(customer, orders.items(item), protocol=protocol, wait_s=wait, key=key)
+        code = orders.outcome(answer)
+        if json:
+            emit(orders.as_json(answer))
+        else:
+            orders.show(answer)
+    raise typer.Exit(code)
+
+
+@app.command("trace")
+def trace_command(order: Annotated[str, typer.Argument(help="The order's id.")], json: Json = False) -> None:
+    """Show an order's way through the services: messages, states, timers, recoveries, in causal order."""
+    with troubles(), Shop(state.load()) as shop:
+        trace = shop.must(shop.trace(order)).body
+        if json:
+            emit(trace)
+        else:
+            orders.show_trace(trace)
+
+
+@app.command("audit")
+def audit_command(
+    bound: Annotated[float, typer.Option(min=0, help="Seconds that an order may take.")] = 30.0,
+    json: Json = False,
+) -> None:
+    """Check the ten promises from outside, over all four databases. Exit code 0: clean, 1: violated."""
+    with troubles():
+        report = asyncio.run(audit_run.audit_stack(state.load(), bound))
+    if json:
+        emit(report.as_json())
+    else:
+        audit_view.show(report)
+    raise typer.Exit(VIOLATED if report.violations else 0)
+
+
+@app.command("bench")
+def bench_command(
+    protocol: ProtocolOption = Protocol.SAGA,
+    orders: Annotated[int, typer.Option("--orders", min=1, max=10_000_000, help="How many.")] = 20_000,
+    in_flight: Annotated[int, typer.Option(min=1, max=5_000, help="At once, in a closed loop.")] = 128,
+    skew: Annotated[float, typer.Option(min=0, max=5, help="Zipf exponent; 0 is uniform.")] = 0.0,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="Orders a second, in an open loop.")] = None,
+    uniform: Annotated[bool, typer.Option(help="With --rate: evenly spaced, not Poisson.")] = False,
+    wait: Annotated[int, typer.Option(min=0, max=60, help="Prefer: wait, in seconds.")] = 30,
+    warm_up: Annotated[int | None, typer.Option(min=0, help="Orders before the clock starts.")] = None,
+    floor: Annotated[bool, typer.Option(help="Measure the floor as well.")] = True,
+    audit: Annotated[bool, typer.Option(help="Audit afterwards.")] = True,
+    profile: Annotated[bool, typer.Option(help="Show where the CPU time of an order goes.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure rate, latency and cost, beside the floor; then audit. Exit code 1: violated or unfinished."""
+    options = Options(protocol, orders, in_flight, skew, rate, not uniform, wait, warm_up, floor, audit)
+    with troubles():
+        result = run_bench(state.load(), options)
+    if json:
+        emit(result)
+    else:
+        bench_view.show(result, profile=profile)
+    raise typer.Exit(VIOLATED if result["audit_violations"] or result["unfinished"] else 0)
+
+
+if __name__ == "__main__":
+    app()

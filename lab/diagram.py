@@ -1,0 +1,125 @@
+"""An order's journal as a space-time diagram in text: a lifeline a role, time down, messages as arrows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from rich.text import Text
+
+ROLES = ("order", "orchestrator", "payment", "inventory")
+LANE = 21  # columns a role: room for an arrow with the longest step's name on it
+TIME = 17
+
+MARKS = {"state": "●", "timer": "◷", "recovery": "↻", "late": "○", "received": "●", "sent": "●"}
+STYLES = {"timer": "yellow", "recovery": "bold yellow", "late": "dim"}
+WORDS = {"sent": "sends {}", "received": "hears {}", "late": "too late: {}"}
+
+
+class Row(NamedTuple):
+    """A line of the diagram before it is coloured."""
+
+    time: str
+    picture: str
+    clock: str
+    style: str
+
+
+def diagram(entries: Sequence[dict[str, Any]]) -> list[Row]:
+    """The rows, in the order of the entries, which is causal. A message is one row: where it arrives."""
+    if not entries:
+        return []
+    zero = _ms(entries[0])
+    sends = {e["message_id"]: e for e in entries if e["kind"] == "sent" and e.get("message_id")}
+    heard = {e.get("message_id") for e in entries if _arrives(e, sends)}
+    rows = []
+    nodes: dict[str, str] = {}
+    for entry in entries:
+        if entry["kind"] == "sent" and entry.get("message_id") in heard:
+            continue  # drawn where it arrives
+        at = f"{_ms(entry) - zero:8.1f}"
+        if _arrives(entry, sends):
+            send = sends[entry["message_id"]]
+            picture = arrow(ROLES.index(send["role"]), ROLES.index(entry["role"]), entry["what"])
+            at = f"{_ms(send) - zero:7.1f} →{at}"
+        else:
+            moved = nodes.get(entry["role"], entry["node"]) != entry["node"] or entry["kind"] == "recovery"
+            picture = event(entry, entry["node"] if moved else "")
+        nodes[entry["role"]] = entry["node"]
+        rows.append(Row(at.rjust(TIME), picture, _clock(entry), _style(entry)))
+    return rows
+
+
+def _arrives(entry: dict[str, Any], sends: dict[str, Any]) -> bool:
+    send = sends.get(entry.get("message_id") or "")
+    known = send is not None and send["role"] in ROLES and send["role"] != entry["role"]
+    return known and entry["kind"] in ("received", "late") and entry["role"] in ROLES
+
+
+def _ms(entry: dict[str, Any]) -> float:
+    return datetime.fromisoformat(str(entry["at"])).timestamp() * 1000
+
+
+def _clock(entry: dict[str, Any]) -> str:
+    return " ".join(f"{entry['clock'].get(role, 0):2}" for role in ROLES)
+
+
+def _style(entry: dict[str, Any]) -> str:
+    what = str(entry["what"])
+    if "refused" in what or "compensat" in what:
+        return "red"
+    return STYLES.get(entry["kind"], "green" if what.startswith("ended: completed") else "")
+
+
+def event(entry: dict[str, Any], node: str) -> str:
+    """What happened inside a role, beside its lifeline."""
+    lane = ROLES.index(entry["role"]) if entry["role"] in ROLES else 0
+    words = WORDS.get(entry["kind"], "{}").format(entry["what"])
+    return _draw(_at(lane), f"{MARKS.get(entry['kind'], '●')} {words}" + (f" ({node})" if node else ""))
+
+
+def arrow(start: int, end: int, label: str) -> str:
+    """A message from one lifeline to another."""
+    left, right = sorted((_at(start), _at(end)))
+    room = right - left - 4
+    label = label if len(label) <= room else label[: room - 1] + "…"
+    body = (
+        f"─{label}".ljust(right - left - 2, "─") if start < end else f"{label}─".rjust(right - left - 2, "─")
+    )
+    return _draw(left, f"├{body}▶│" if start < end else f"│◀{body}┤")
+
+
+def _at(lane: int) -> int:
+    return lane * LANE + 1
+
+
+def _draw(start: int, text: str) -> str:
+    """`text` from column `start`, over the lifelines."""
+    line = [" "] * (len(ROLES) * LANE + 1)
+    for lane in range(len(ROLES)):
+        line[_at(lane)] = "│"
+    line[start : start + len(text)] = text
+    return "".join(line).rstrip()
+
+
+def render(trace: dict[str, Any], *, wide: bool) -> Text:
+    """The whole picture; `wide` adds the vector clocks."""
+    entries = trace["entries"]
+    text = Text(no_wrap=True)
+    text.append(f"order {trace['order_id']}: ")
+    text.append(f"{trace['status']}\n", style="bold red" if trace["status"] == "REFUSED" else "bold green")
+    if not entries:
+        text.append("No journal was kept of it: ask for one with the sampled flag of traceparent.\n")
+        return text
+    width = len(ROLES) * LANE + 1
+    heads = "".join(role.ljust(LANE) for role in ROLES)
+    text.append(f"{'sent → arrived ms':>{TIME}} {heads} {'clock' if wide else ''}\n", style="bold")
+    for row in diagram(entries):
+        text.append(row.time, style="dim")
+        text.append(f" {row.picture.ljust(width)}", style=row.style)
+        text.append(f" {row.clock}\n" if wide else "\n", style="dim")
+    if wide:
+        roles = ", ".join(ROLES)
+        text.append(
+            f"clock: how many events of {roles} had happened before, as far as this one can know\n", "dim"
+        )
+    return text

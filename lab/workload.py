@@ -1,0 +1,98 @@
+"""The orders of a benchmark: who buys what, as ready-made requests, decided before the clock starts."""
+
+import random
+import secrets
+from collections import Counter
+from urllib.parse import urlsplit
+
+import msgspec
+
+from lab.client import Answer, Judge, Verdict
+from lab.seed import customer, sku
+from lab.state import Stack
+from lab.stats import draw
+
+PRODUCTS = 1_000
+CUSTOMERS = 10_000
+
+BUSY = (429, 502, 503, 504)
+
+
+def address(stack: Stack) -> tuple[str, int]:
+    parts = urlsplit(stack.public_url)
+    return parts.hostname or "127.0.0.1", parts.port or 80
+
+
+def post(stack: Stack, path: str, body: bytes, headers: str) -> bytes:
+    """A request as it goes over the wire."""
+    host, port = address(stack)
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n{headers}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Orders:
+    """`count` orders of one piece each; ranks are drawn from the seeded names, skewed or not.
+
+    Every request is the same length, so it is a template with three holes: key, customer, sku.
+    """
+
+    def __init__(
+        self, stack: Stack, protocol: str, count: int, *, skew: float, wait_s: int, seed: int
+    ) -> None:
+        rng = random.Random(seed)
+        self.count = count
+        self.goods = draw(rng, PRODUCTS, skew, count)
+        self.people = draw(rng, CUSTOMERS, skew, count)
+        self.running: dict[int, str] = {}  # the ids of orders that the shop was still working on
+        self.complaint = ""  # the first answer that should not have been
+        run = secrets.token_hex(6)
+        items = [{"sku": sku(0), "quantity": 1}]
+        body = msgspec.json.encode({"customer_id": customer(0), "items": items, "protocol": protocol})
+        prefer = f"Prefer: wait={wait_s}\r\n" if wait_s else ""
+        headers = f'{prefer}Idempotency-Key: "bench-{run}-KEY00000"\r\n'
+        whole = post(stack, "/orders", body, headers).replace(b"%", b"%%")
+        for hole, digits in (
+            (b"KEY00000", b"%08d"),
+            (customer(0).encode(), b"customer-%06d"),
+            (sku(0).encode(), b"sku-%06d"),
+        ):
+            whole = whole.replace(hole, digits)
+        self._template = whole
+
+    def request(self, n: int) -> bytes:
+        return self._template % (n, self.people[n] + 1, self.goods[n] + 1)
+
+    def judge(self, n: int, answer: Answer) -> Verdict:
+        if answer.status == 201:
+            return Verdict.CONFIRMED
+        if answer.status == 202:
+            self.running[n] = str(msgspec.json.decode(answer.body)["order_id"])
+            return Verdict.RUNNING
+        if answer.status in BUSY or (answer.status == 409 and b"request-in-progress" in answer.body):
+            return Verdict.AGAIN
+        if answer.status == 409:
+            return Verdict.REFUSED
+        self.complaint = self.complaint or f"{answer.status} {answer.body[:300].decode(errors='replace')}"
+        return Verdict.FAILED
+
+    def pieces(self) -> Counter[str]:
+        """How many of each product the orders need."""
+        return Counter({sku(rank + 1): count for rank, count in Counter(self.goods).items()})
+
+    def spending(self, prices: dict[str, int]) -> Counter[str]:
+        """How much each customer needs."""
+        spent: Counter[str] = Counter()
+        for person, good in zip(self.people, self.goods, strict=True):
+            spent[customer(person + 1)] += prices[sku(good + 1)]
+        return spent
+
+
+def accepted() -> Judge:
+    """For requests of which nothing is asked but that they succeed."""
+
+    def judge(_: int, answer: Answer) -> Verdict:
+        if answer.status in BUSY or answer.status == 409:
+            return Verdict.AGAIN
+        return Verdict.CONFIRMED if answer.status < 300 else Verdict.FAILED
+
+    return judge

@@ -1,0 +1,57 @@
+"""A real stack for the tests that need one: its own ports and folder, so that a running demo is not met."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import hypothesis  # noqa: F401 - first met in the depth of a failure report, CPython 3.11 cannot compile it
+import pytest
+
+from infra.native import Stack
+from lab.state import Stack as Told
+from lab.state import parse
+
+PORT_OFFSET = 1000
+
+
+@pytest.fixture(scope="session")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The running stack, for those who want to break it. KEEP_STACK=1 leaves it for a look."""
+    if kept := os.environ.get("TEST_STATE"):
+        stack = Stack(Path(kept), port_offset=PORT_OFFSET)
+    else:
+        stack = Stack(tmp_path_factory.mktemp("stack"), port_offset=PORT_OFFSET)
+    stack.up()
+    yield stack
+    if not kept:
+        stack.clean()
+
+
+@pytest.fixture(scope="session")
+def stack(native: Stack) -> dict[str, Any]:
+    """What stack.json tells."""
+    return native.told
+
+
+@pytest.fixture(scope="session")
+def told(stack: dict[str, Any]) -> Told:
+    return parse(stack)
+
+
+@pytest.fixture
+async def shop(stack: dict[str, Any]) -> Any:
+    """A customer's way in: nginx's public port."""
+    async with httpx.AsyncClient(base_url=stack["public_url"], timeout=40, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+async def inside(stack: dict[str, Any]) -> Any:
+    """An operator's way in."""
+    headers = {"Authorization": f"Bearer {stack['operator_token']}"}
+    async with httpx.AsyncClient(
+        base_url=stack["internal_url"], headers=headers, timeout=40, trust_env=False
+    ) as client:
+        yield client

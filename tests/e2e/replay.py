@@ -1,0 +1,93 @@
+"""Every message of every topic once more, from offset zero."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from services.contract import topics
+
+REPLAYED = (
+    topics.ORDER_COMMANDS,
+    topics.PAYMENT_COMMANDS,
+    topics.INVENTORY_COMMANDS,
+    topics.SAGAS,
+    topics.CATALOGUE_EVENTS,
+)
+
+GROUPS = {
+    "order": topics.ORDER_COMMANDS,
+    "payment": topics.PAYMENT_COMMANDS,
+    "inventory": topics.INVENTORY_COMMANDS,
+    "orchestrator": topics.SAGAS,
+    "order-catalogue": topics.CATALOGUE_EVENTS,
+}
+
+# Neither tells of an effect: rows come and go with every message, and owners with every rebalance.
+BOOKKEEPING = {"outbox", "fences", "alembic_version"}
+
+
+async def replay_everything(bootstrap: str) -> int:
+    """Appends a copy of all messages to their own partitions, as a reset of all consumer groups would read."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5)
+    await consumer.start()
+    await producer.start()
+    try:
+        partitions = [TopicPartition(topic, n) for topic in REPLAYED for n in range(topics.PARTITIONS)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        copied = 0
+        left = {partition for partition in partitions if ends[partition] > 0}
+        while left:
+            for partition, records in (await consumer.getmany(timeout_ms=500)).items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        await producer.send(
+                            record.topic, record.value, key=record.key, partition=record.partition
+                        )
+                        copied += 1
+                if records[-1].offset >= ends[partition] - 1:
+                    left.discard(partition)
+        await producer.flush()
+        return copied
+    finally:
+        await producer.stop()
+        await consumer.stop()
+
+
+async def all_read(bootstrap: str) -> bool:
+    """Whether every consumer group has committed everything there is."""
+    consumers = {
+        group: AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+        for group in GROUPS
+    }
+    for group, consumer in consumers.items():
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(GROUPS[group], n) for n in range(topics.PARTITIONS)]
+            ends = await consumer.end_offsets(partitions)
+            consumer.assign(partitions)
+            if any((await consumer.committed(p) or 0) < ends[p] for p in partitions):
+                return False
+        finally:
+            await consumer.stop()
+    return True
+
+
+async def digests(databases: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """A digest of the rows of every table that tells of an effect."""
+    found: dict[str, str] = {}
+    for name, dsns in databases.items():
+        connection: Any = await asyncpg.connect(dsns["audit"])
+        try:
+            rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            for (table,) in rows:
+                if table not in BOOKKEEPING:
+                    query = f"SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {table} t"
+                    found[f"{name}.{table}"] = await connection.fetchval(query)
+        finally:
+            await connection.close()
+    return found

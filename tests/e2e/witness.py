@@ -1,0 +1,77 @@
+"""Orders at a steady rate, and a memory of everything that the shop has acknowledged."""
+
+import asyncio
+import random
+import time
+
+import httpx
+import msgspec
+
+from lab.audit.run import audit_stack
+from lab.client import Answer, Load, Verdict
+from lab.state import Stack
+from lab.stats import arrivals
+from lab.workload import Orders, address
+
+ENDED = {"CONFIRMED", "REFUSED", "CANCELLED"}
+
+
+class Witness:
+    """Offers `rate` orders a second for `seconds`, whatever the shop does, and retries with the same key."""
+
+    def __init__(self, stack: Stack, rate: float, seconds: float) -> None:
+        count = int(rate * seconds)
+        self._stack = stack
+        self._orders = Orders(stack, "saga", count, skew=0.0, wait_s=20, seed=1)
+        self.acknowledged: set[str] = set()
+        self.strange: list[str] = []
+        self.load = Load(*address(stack), count, self._orders.request, self._judge, connections=4000)
+        starts = arrivals(random.Random(1), rate, count, poisson=False)
+        self._sending = asyncio.create_task(self.load.open(starts))
+
+    def _judge(self, job: int, answer: Answer) -> Verdict:
+        if answer.status in (201, 202, 409) and b"order_id" in answer.body:
+            self.acknowledged.add(str(msgspec.json.decode(answer.body)["order_id"]))
+        elif answer.status not in (429, 502, 503, 504):
+            self.strange.append(f"{answer.status} {answer.body[:200]!r}")
+        return self._orders.judge(job, answer)
+
+    async def verdict(self, within_s: float = 120.0) -> str:
+        """Waits for the last answer and for every acknowledged order to end, and audits.
+
+        Fails when an answer was strange, a request was never answered, an order did not end or a promise
+        was broken; returns a line of figures.
+        """
+        await self._sending
+        assert self.strange == []
+        unanswered = [n for n, verdict in enumerate(self.load.verdicts) if verdict == Verdict.FAILED]
+        assert unanswered == [], f"{len(unanswered)} of {self.load.count} were never answered"
+        slowest = await self._all_ended(within_s)
+        report = await audit_stack(self._stack, bound_s=60.0)
+        assert report.violations == 0, report.as_json()
+        assert report.orders >= len(self.acknowledged) > 0
+        return (
+            f"{len(self.acknowledged)} orders acknowledged, {self.load.retried} requests repeated, "
+            f"all ended {slowest:.1f} s after the last answer, audit clean"
+        )
+
+    async def _all_ended(self, within_s: float) -> float:
+        began = time.monotonic()
+        left = sorted(self.acknowledged)
+        async with httpx.AsyncClient(base_url=self._stack.public_url, timeout=20, trust_env=False) as shop:
+            turns = asyncio.Semaphore(8)
+
+            async def is_over(order_id: str) -> bool:
+                async with turns:
+                    try:
+                        answer = await shop.get(f"/orders/{order_id}")
+                    except httpx.HTTPError:
+                        return False
+                    return answer.status_code == 200 and answer.json()["status"] in ENDED
+
+            while left:
+                over = await asyncio.gather(*(is_over(order_id) for order_id in left))
+                left = [order_id for order_id, ended in zip(left, over, strict=True) if not ended]
+                waited = time.monotonic() - began
+                assert not left or waited < within_s, f"{len(left)} never ended, such as {left[:3]}"
+        return time.monotonic() - began

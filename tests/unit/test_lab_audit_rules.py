@@ -1,0 +1,132 @@
+"""The audit's rules about one order, each on a picture that breaks it and on one that does not."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import pytest
+
+from lab.audit import promises
+from lab.audit.orders import Moment, judge, moving
+from lab.audit.reading import InventoryFacts, OrderFacts, PaymentFacts, Picture, SagaFacts
+from services.contract.topics import PARTITIONS
+
+ID, REQUEST = UUID(int=7), UUID(int=8)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BEGAN, ENDED = NOW - timedelta(seconds=100), NOW - timedelta(seconds=99)
+MOMENT = Moment(NOW, timedelta(seconds=30))
+SHARD = crc32(ID.bytes) % PARTITIONS
+
+ORDER = OrderFacts(
+    "ann", "CONFIRMED", None, 600, REQUEST, BEGAN, ENDED, None, None, "lamp=2", 600, "order.confirm=done",
+    1, REQUEST, 201, True,
+)  # fmt: skip
+PAYMENT = PaymentFacts(600, None, "ann", None, "order.charge=done")
+INVENTORY = InventoryFacts("lamp=2", "shipped", "order.hold=done,order.ship=done")
+SAGAS = SagaFacts([SHARD], False, "completed", ENDED, None, None, None, None)
+CONFIRMED = Picture(ID, ORDER, PAYMENT, INVENTORY, SAGAS)
+
+REFUSED = Picture(
+    ID,
+    ORDER._replace(status="REFUSED", reason="insufficient-funds", steps="order.reject=done", key_status=409),
+    PaymentFacts(None, None, None, None, "order.charge=refused"),
+    InventoryFacts("lamp=2", "released", "order.hold=done,order.release=done"),
+    SAGAS._replace(order_outcome="compensated"),
+)
+CANCELLED = Picture(
+    ID,
+    ORDER._replace(
+        status="CANCELLED",
+        cancel_requested_at=ENDED + timedelta(seconds=1),
+        cancelled_at=NOW,
+        steps="cancel.close=done,order.confirm=done",
+    ),
+    PaymentFacts(600, 600, "ann", "ann", "cancel.refund=done,order.charge=done"),
+    InventoryFacts("lamp=2", "restocked", "cancel.restock=done,order.hold=done,order.ship=done"),
+    SAGAS._replace(cancel_running=False, cancel_outcome="completed", cancel_ended_at=NOW),
+)
+REFUSED_AT_ONCE = Picture(
+    ID,
+    ORDER._replace(
+        status="REFUSED", reason="unknown-sku", amount=0, total=0, steps=None, key_status=409, ended_at=BEGAN
+    ),
+    None,
+    None,
+    None,
+)
+# The charge was undone before it arrived: a tombstone, and no money moved.
+OVERTAKEN = REFUSED._replace(
+    payment=PaymentFacts(None, None, None, None, "order.charge=refused,order.refund=done")
+)
+IN_FLIGHT = Picture(
+    ID,
+    ORDER._replace(status="PENDING", created_at=NOW, ended_at=None, steps=None, key_status=None),
+    PAYMENT,
+    InventoryFacts("lamp=2", "held", "order.hold=done"),
+    SAGAS._replace(order_running=True, order_outcome=None, order_ended_at=None, oldest_running=NOW),
+)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [CONFIRMED, REFUSED, CANCELLED, REFUSED_AT_ONCE, OVERTAKEN, IN_FLIGHT, Picture(ID, *4 * [None])],
+)
+def test_an_order_that_keeps_every_promise_is_not_accused(picture: Picture) -> None:
+    assert judge(picture, MOMENT) == []
+
+
+def test_only_what_may_still_change_is_looked_at_again() -> None:
+    assert [moving(p) for p in (CONFIRMED, REFUSED, CANCELLED, IN_FLIGHT)] == [False, False, False, True]
+
+
+def facts(part: str, **changes: Any) -> Callable[[Picture], Picture]:
+    return lambda picture: picture._replace(**{part: getattr(picture, part)._replace(**changes)})
+
+
+@pytest.mark.parametrize(
+    ("picture", "damage", "check", "words"),
+    [
+        (CONFIRMED, facts("payment", refunded=600), promises.PAID, "the charge was refunded"),
+        (REFUSED, facts("inventory", states="held"), promises.PAID, "is REFUSED, but its stock is held"),
+        (CANCELLED, facts("payment", refunded=None), promises.PAID, "the money was kept"),
+        (
+            CANCELLED,
+            facts("inventory", states="shipped"),
+            promises.PAID,
+            "CANCELLED, but its stock is shipped",
+        ),
+        (CANCELLED, facts("payment", refunded_to="bob"), promises.CHARGED, "refunded to bob"),
+        (CANCELLED, facts("payment", refunded=601), promises.CHARGED, "charged 600 and refunded 601"),
+        (CANCELLED, facts("sagas", cancel_running=None), promises.ENDS, "no saga cancelled it"),
+        (REFUSED, facts("sagas", order_outcome="completed"), promises.ENDS, "ended as completed"),
+        (REFUSED, facts("order", key_status=201), promises.KEYS, "answered with 201, but is REFUSED"),
+        (IN_FLIGHT, facts("order", created_at=BEGAN), promises.ENDS, "PENDING since"),
+        (OVERTAKEN, facts("payment", steps="order.refund=done"), promises.REPLAY, "without a tombstone"),
+        (REFUSED, facts("payment", steps="order.charge=done"), promises.REPLAY, "but no charge"),
+        (
+            CANCELLED,
+            facts("order", steps="order.confirm=done"),
+            promises.REPLAY,
+            "no inbox row for cancel.close",
+        ),
+        (CONFIRMED, facts("sagas", shards=[SHARD, 99]), promises.FENCES, "belongs to shard"),
+    ],
+)
+def test_a_broken_promise_is_named(
+    picture: Picture, damage: Callable[[Picture], Picture], check: str, words: str
+) -> None:
+    found = judge(damage(picture), MOMENT)
+    assert [f for f in found if f.check == check and words in f.words and f.subject == str(ID)], found
+
+
+def test_money_of_an_order_that_nobody_knows_is_a_violation() -> None:
+    found = judge(CONFIRMED._replace(order=None, sagas=None, inventory=None), MOMENT)
+    assert [f.check for f in found] == [promises.PAID]
+
+
+def test_a_record_that_may_have_expired_is_not_missed() -> None:
+    old = NOW - timedelta(days=2)
+    picture = facts("order", created_at=old, keys=None, key_id=None, key_status=None)(CONFIRMED)
+    assert judge(picture, MOMENT) == []
