@@ -47,11 +47,18 @@ def of(layout: Layout, credentials: Mapping[str, str], extra: Mapping[str, str])
         _redis(layout, credentials, marks["redis"]),
         _nginx(layout, marks["nginx"]),
     ]
+    shared = {**extra, "CODE": _code_mark()}
     return servers + [
-        _replica(layout, credentials, service, number, extra)
+        _replica(layout, credentials, service, number, shared)
         for service in SERVICES
         for number in range(1, layout.replicas + 1)
     ]
+
+
+def _code_mark() -> str:
+    """Changes with the code of the services: `up` after an edit or a `git pull` starts them anew."""
+    sources = [file for package in ("services", "orchestrator") for file in (REPO / package).rglob("*.py")]
+    return configuration.mark({file: file.read_text(encoding="utf-8") for file in sources})
 
 
 def _postgres(layout: Layout, credentials: Mapping[str, str], service: str, mark: str) -> Part:
@@ -126,7 +133,7 @@ def _nginx(layout: Layout, mark: str) -> Part:
 
 
 def _replica(
-    layout: Layout, credentials: Mapping[str, str], service: str, number: int, extra: Mapping[str, str]
+    layout: Layout, credentials: Mapping[str, str], service: str, number: int, shared: Mapping[str, str]
 ) -> Part:
     module = "orchestrator.main" if service == "orchestrator" else f"services.{service}.main"
     port = configuration.replica_port(layout, service, number)
@@ -139,7 +146,7 @@ def _replica(
         is_ready=functools.partial(probes.http_ok, port, "/readyz"),
         directory=REPO,
         environment={
-            **extra,
+            **shared,
             "PROCESS_NAME": name,
             "HTTP_HOST": configuration.HOST,
             "HTTP_PORT": str(port),

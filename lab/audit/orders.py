@@ -205,7 +205,7 @@ def _agree(step: str, answered: bool, effect: str, there: bool) -> Words:
 
 
 def fences_hold(p: Picture, _: Moment) -> Words:
-    shard = crc32(p.order_id.bytes) % PARTITIONS
+    shard = crc32(str(p.order_id).encode()) % PARTITIONS
     if p.sagas and p.sagas.shards != [shard]:
         yield f"belongs to shard {shard}, but its saga was written by the owner of {p.sagas.shards}"
 

@@ -1,6 +1,7 @@
 """What a customer does, in one call each."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -58,12 +59,18 @@ async def balance_of(shop: httpx.AsyncClient, customer: str) -> int:
     return balance
 
 
+async def pause(seconds: float) -> None:
+    """Lets the shop go on for a while; what a test waits *for* is always a condition."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
+
+
 async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any, within_s: float = 30.0) -> None:
     """Waits until `look` sees `wanted`, and fails with what it saw last."""
     deadline = time.monotonic() + within_s
     while (seen := await look()) != wanted:
         assert time.monotonic() < deadline, f"still {seen!r} after {within_s} s, wanted {wanted!r}"
-        await asyncio.wait([asyncio.ensure_future(asyncio.Event().wait())], timeout=0.1)
+        await pause(0.1)
 
 
 async def status_of(shop: httpx.AsyncClient, order_id: str) -> str:

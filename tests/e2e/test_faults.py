@@ -17,7 +17,7 @@ from lab.seed import seed
 from lab.state import Stack as Told
 from lab.workload import CUSTOMERS, PRODUCTS
 from tests.e2e.replay import all_read, digests, replay_everything
-from tests.e2e.shopper import eventually
+from tests.e2e.shopper import eventually, pause
 from tests.e2e.witness import Witness
 
 RATE = float(os.environ.get("FAULT_RATE", "300"))
@@ -29,11 +29,6 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module", autouse=True)
 async def seeded(told: Told) -> None:
     await asyncio.to_thread(seed, told, PRODUCTS, CUSTOMERS, 10**6, 10**9, 100)
-
-
-async def pause(seconds: float) -> None:
-    """Lets the load run on; what a test waits *for* is always a condition."""
-    await asyncio.wait([asyncio.create_task(asyncio.Event().wait())], timeout=seconds)
 
 
 async def test_every_service_process_is_killed_in_turn(

@@ -23,7 +23,7 @@ ORDER = UUID(int=random.Random(3).getrandbits(128))
 REQUEST = UUID(int=random.Random(4).getrandbits(128))
 DEPOSIT = UUID(int=random.Random(5).getrandbits(128))
 BOUND_S = 30.0
-SHARD = crc32(ORDER.bytes) % PARTITIONS
+SHARD = crc32(str(ORDER).encode()) % PARTITIONS
 
 
 @pytest_asyncio.fixture

@@ -1,0 +1,32 @@
+"""Errors, as RFC 9457 has them."""
+
+import msgspec
+
+from services.runtime.problems import MEDIA_TYPE, Problem, body
+
+
+def test_a_problem_has_a_type_for_programs_and_a_detail_for_people() -> None:
+    assert body(409, "out-of-stock", "sku-1: 1 on hand, 2 ordered", order_id="o-1").decode() == (
+        '{"type":"/problems/out-of-stock","title":"Out of stock","status":409,'
+        '"detail":"sku-1: 1 on hand, 2 ordered","order_id":"o-1"}'
+    )
+
+
+def test_the_same_problem_is_the_same_bytes() -> None:
+    """An answer that is replayed must not differ by so much as a space."""
+    assert body(404, "unknown-order", "none", a=1, b=[2]) == body(404, "unknown-order", "none", a=1, b=[2])
+
+
+def test_a_detail_may_say_anything() -> None:
+    detail = 'quotes " and \u2028 and \U0001f600 and \x00'
+    assert msgspec.json.decode(body(400, "bad", detail))["detail"] == detail
+
+
+def test_a_raised_problem_is_its_own_response() -> None:
+    problem = Problem(429, "too-many-requests", "full", headers={"Retry-After": "1"}, waiting=7)
+    response = problem.response()
+    assert str(problem) == "full"
+    assert (response.status_code, response.media_type) == (429, MEDIA_TYPE)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"] == "1"
+    assert msgspec.json.decode(response.body)["waiting"] == 7
