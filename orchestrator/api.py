@@ -1,5 +1,7 @@
 """The orchestrator's HTTP routes: journals for the other services, transactions for operators."""
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -38,7 +40,7 @@ class TransactionRoutes:
         for kind, text in logs:
             if text:
                 entries += unfold(DEFINITIONS[kind], order_id, store.read_log(text), entries)
-        return _json({"order_id": order_id, "entries": entries})
+        return _json({"order_id": order_id, "entries": [_entry(entry) for entry in entries]})
 
     async def page(
         self,
@@ -78,6 +80,10 @@ def _checked(order_id: str) -> str:
 
 def _unknown() -> Problem:
     return Problem(404, "unknown-order", "no transaction of such an order is known")
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {**asdict(entry), "at": datetime.fromtimestamp(entry.at, UTC)}
 
 
 def _transaction(row: Any) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import msgspec
-from msgspec import Struct
 
 from orchestrator.core.saga import Saga
 from orchestrator.core.sagas import DEFINITIONS
 from services.contract.messages import (
     ChargeCard,
     CloseCancelledOrder,
+    Command,
     ConfirmOrder,
     HoldStock,
     RefundCard,
@@ -32,16 +32,16 @@ KIND_OF = {message.__name__: kind for kind, message in STARTS.items()}
 _start_order = msgspec.json.Decoder(StartOrder)
 
 
-def _hold(start: bytes, saga: Saga) -> Struct:
+def _hold(start: bytes, saga: Saga) -> Command:
     return HoldStock(_start_order.decode(start).lines)
 
 
-def _charge(start: bytes, saga: Saga) -> Struct:
+def _charge(start: bytes, saga: Saga) -> Command:
     order = _start_order.decode(start)
     return ChargeCard(order.customer_id, order.amount, order.currency)
 
 
-_MESSAGES: dict[str, Callable[[bytes, Saga], Struct]] = {
+_MESSAGES: dict[str, Callable[[bytes, Saga], Command]] = {
     "order.hold": _hold,
     "order.charge": _charge,
     "order.release": lambda start, saga: ReleaseStock(),
@@ -63,6 +63,6 @@ UNDOES = {name: _UNDOES.get(name, "") for name in _STEPS}
 REFUSABLE = {name for name, step in _STEPS.items() if step.undo is not None}
 
 
-def command(step: str, start: bytes, saga: Saga) -> Struct:
+def command(step: str, start: bytes, saga: Saga) -> Command:
     """What the participant of `step` is told. Raises KeyError for a step of no saga."""
     return _MESSAGES[step](start, saga)

@@ -1,8 +1,9 @@
 """The saga's driver: takes events to the pure core, and what the core decides to Postgres and Kafka.
 
 A saga belongs to the shard of its order, a shard to the orchestrator that Kafka assigned it to. Each
-new owner draws a fencing number, the shard's *epoch*, and each transaction checks it: an owner that was
-paused while another took over can write nothing (see `services/runtime/fencing.py`).
+new owner draws a fencing number, the shard's *epoch*, and each of its transactions checks it: an owner
+that was paused while another took over can write nothing (see `services/runtime/fencing.py`). Only an
+operator's "retry now" works without: it changes nothing but when a question is asked.
 
 An answer that arrives twice is stepped twice, and the second time the core changes nothing.
 """
@@ -45,6 +46,7 @@ AT_ONCE = 500
 class Arrival:
     """A message to a saga: its start, or a participant's answer."""
 
+    record: Record
     envelope: Envelope
     kind: str
     answer: Answer | None
@@ -72,13 +74,13 @@ def read(record: Record) -> Arrival:
     if not is_uuid(envelope.subject):
         raise Malformed(f"the subject {envelope.subject!r} is no UUID in its usual form")
     if kind := KIND_OF.get(envelope.type):
-        return Arrival(envelope, kind, None, open_as(envelope, STARTS[kind]).traced)
+        return Arrival(record, envelope, kind, None, open_as(envelope, STARTS[kind]).traced)
     if envelope.type != Answer.__name__:
         raise Malformed(f"a saga does not take {envelope.type!r}")
     kind = envelope.step.partition(".")[0]
     if kind not in DEFINITIONS:
         raise Malformed(f"no saga has a step {envelope.step!r}")
-    return Arrival(envelope, kind, open_as(envelope, Answer))
+    return Arrival(record, envelope, kind, open_as(envelope, Answer))
 
 
 class Driver:
@@ -90,12 +92,17 @@ class Driver:
         self._outbox = outbox
         self._sample = sample
         self._epochs: dict[int, int] = {}
+        self._owning = asyncio.Lock()
 
     async def own(self, shards: set[int]) -> None:
-        """Kafka has assigned these shards, and no others, to this process."""
-        self._epochs = {shard: epoch for shard, epoch in self._epochs.items() if shard in shards}
-        for shard in sorted(shards - self._epochs.keys()):
-            await insist(partial(self._claim, shard))
+        """Kafka has assigned these shards, and no others, to this process.
+
+        Their messages may arrive before the last of them is claimed; `handle` waits for that.
+        """
+        async with self._owning:
+            self._epochs = {shard: epoch for shard, epoch in self._epochs.items() if shard in shards}
+            for shard in sorted(shards - self._epochs.keys()):
+                await insist(partial(self._claim, shard))
 
     async def _claim(self, shard: int) -> None:
         async with self._database.transaction() as sql:
@@ -112,13 +119,34 @@ class Driver:
                 arrivals.append(read(record))
             except Malformed as error:
                 letters.append(DeadLetter(record, str(error)))
-        # Records may be left of shards that are no longer ours: their owner reads them too.
-        arrivals = [a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in self._epochs]
+        async with self._owning:
+            # Records may be left of shards that are no longer ours: their owner reads them too.
+            arrivals = [
+                a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in self._epochs
+            ]
+            try:
+                await self._narrow(arrivals, letters)
+            except fencing.StaleHolder:
+                self._epochs.clear()  # whatever is still ours will be assigned to us again
+                raise
+
+    async def _narrow(self, arrivals: Sequence[Arrival], letters: Sequence[DeadLetter]) -> None:
+        """Steps a batch; on a fault of its own, each half by itself, until the poison stands alone."""
         try:
             await insist(partial(self._handle, arrivals, letters))
         except fencing.StaleHolder:
-            self._epochs.clear()  # whatever is still ours will be assigned to us again
             raise
+        except Exception as error:
+            if not arrivals:
+                raise
+            half = len(arrivals) // 2
+            if half:
+                await self._narrow(arrivals[:half], letters)
+                await self._narrow(arrivals[half:], [])
+            else:
+                log.exception("message failed", key=arrivals[0].key)
+                letter = DeadLetter(arrivals[0].record, f"{type(error).__name__}: {error}")
+                await insist(partial(self._handle, [], [*letters, letter]))
 
     async def _handle(self, arrivals: Sequence[Arrival], letters: Sequence[DeadLetter]) -> None:
         async with self._outbox.transaction() as tx:

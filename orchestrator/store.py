@@ -32,8 +32,8 @@ UNOWNED = """
 """
 SAVE = """
     INSERT INTO sagas AS s (
-        order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at, keep_log,
-        running, outcome, ended_at)
+        order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at,
+        keep_log, running, outcome, ended_at)
     SELECT order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at,
         keep_log, outcome IS NULL, outcome, CASE WHEN outcome IS NOT NULL THEN now() END
     FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import hypothesis  # noqa: F401 - first met in the depth of a failure report, CPython 3.11 cannot compile it
+import hypothesis.internal.conjecture.providers  # noqa: F401 - too deep a stack later, for CPython 3.11
 import pytest
 
 from infra.native import Stack
@@ -18,7 +18,7 @@ PORT_OFFSET = 1000
 
 @pytest.fixture(scope="session")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The running stack, for those who want to break it. KEEP_STACK=1 leaves it for a look."""
+    """The running stack, for those who want to break it. TEST_STATE=DIR uses that one and leaves it running."""
     if kept := os.environ.get("TEST_STATE"):
         stack = Stack(Path(kept), port_offset=PORT_OFFSET)
     else:

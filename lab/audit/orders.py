@@ -15,7 +15,7 @@ from lab.audit.promises import Finding
 from lab.audit.reading import OrderFacts, Picture, SagaFacts
 from services.contract.topics import PARTITIONS
 
-KEYS_LIVE = timedelta(hours=23)  # a record may be forgotten after 24: see `Expires` in the API
+KEYS_LIVE = timedelta(hours=23)  # a record may be forgotten after 24
 REFUSED_AT_ONCE = frozenset({"unknown-sku", "currency-mismatch", "amount-too-large"})  # never reached a saga
 ONCE_CONFIRMED = frozenset({"CONFIRMED", "CANCELLING", "CANCELLED"})
 AT_REST = frozenset({"CONFIRMED", "REFUSED", "CANCELLED"})

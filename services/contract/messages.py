@@ -99,3 +99,4 @@ Command = (
     | RejectOrder
     | CloseCancelledOrder
 )
+"""Everything that a saga may ask of a participant."""

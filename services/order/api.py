@@ -34,7 +34,7 @@ LONGEST_WAIT_S = 60
 PROTOCOLS = ("saga",)
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(?:-[!-~]{0,100})?")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["sku-000001"])]
 
@@ -59,10 +59,10 @@ class OrderRequest(Strict):
         return items
 
 
-def traced(traceparent: str) -> bool:
-    """Whether the caller asks for the journal: the sampled flag of W3C Trace Context."""
-    match = _TRACEPARENT.fullmatch(traceparent)
-    return bool(match and int(match[1], 16) & 1)
+def trace_of(traceparent: str | None) -> tuple[str, bool]:
+    """A valid `traceparent` (W3C Trace Context) or "", and whether its sampled flag asks for the journal."""
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    return (match[0], bool(int(match[1], 16) & 1)) if match else ("", False)
 
 
 def wait_of(prefer: str | None) -> int:
@@ -110,7 +110,7 @@ class OrderRoutes:
         except ValidationError as error:
             raise invalid(error) from None
         wait_s = wait_of(request.headers.get("prefer"))
-        traceparent = request.headers.get("traceparent", "")[:100]
+        traceparent, traced = trace_of(request.headers.get("traceparent"))
         placement = Placement(
             request_id=idempotency.key_id(key, order.customer_id, "POST", "/orders"),
             fingerprint=idempotency.fingerprint(order.model_dump_json().encode()),
@@ -119,7 +119,7 @@ class OrderRoutes:
             items=tuple(Item(item.sku, item.quantity) for item in order.items),
             waits=wait_s > 0,
             traceparent=traceparent,
-            traced=traced(traceparent),
+            traced=traced,
         )
         placed = await self._submit(placement)
         idempotency.refuse_reuse(placed.record, placement.fingerprint)
@@ -193,8 +193,8 @@ class OrderRoutes:
         async with self._outbox.transaction() as tx:
             row = await self._row(tx.sql, order_id)
             if await tx.sql.fetchval(store.REQUEST_CANCEL, order_id):
-                traceparent = request.headers.get("traceparent", "")[:100]
-                start = StartCancellation(traced=traced(traceparent))
+                traceparent, traced = trace_of(request.headers.get("traceparent"))
+                start = StartCancellation(traced=traced)
                 tx.put(
                     topics.SAGAS,
                     seal(

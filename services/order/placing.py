@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -12,7 +13,7 @@ from services.order.handlers import refusal
 from services.order.model import Item, Listed
 from services.runtime import idempotency
 from services.runtime.answers import Answers
-from services.runtime.database import Database
+from services.runtime.database import Database, insist
 from services.runtime.envelope import seal
 from services.runtime.idempotency import Record
 from services.runtime.ids import uuid7
@@ -105,16 +106,20 @@ class Placing:
         records = {record.id: record for record, _, _ in drafts}
         if not records:
             return set()
-        async with self._outbox.transaction() as tx:
-            first = await idempotency.claim(tx.sql, list(records.values()))
-            await self._insert(tx, [draft for draft in drafts if draft[0].id in first])
-            if used := records.keys() - first:
-                known |= await idempotency.recall(tx.sql, used)
+        first, used = await insist(partial(self._claim_and_insert, drafts))
+        known |= used
         fresh = [records[request_id] for request_id in first]
         known |= {record.id: record for record in fresh}
         self._answers.mark_running([record for record in fresh if record.status is None])
         self._answers.finished([record for record in fresh if record.status is not None])
         return first
+
+    async def _claim_and_insert(self, drafts: Sequence[Draft]) -> tuple[set[str], dict[str, Record]]:
+        async with self._outbox.transaction() as tx:
+            first = await idempotency.claim(tx.sql, [record for record, _, _ in drafts])
+            await self._insert(tx, [draft for draft in drafts if draft[0].id in first])
+            used = {record.id for record, _, _ in drafts} - first
+            return first, await idempotency.recall(tx.sql, used) if used else {}
 
     def _draft(self, placement: Placement, catalogue: Mapping[str, Listed]) -> Draft:
         order_id = uuid7()

@@ -41,7 +41,7 @@ class Answers:
         return {id: _record.decode(value) for id, value in zip(ids, values, strict=True) if value}
 
     def mark_running(self, records: Sequence[Record]) -> None:
-        """Lets repetitions of these keys wait instead of asking Postgres."""
+        """Lets repetitions of these keys wait instead of asking Postgres; never hides an answer."""
         self._remember(records, RUNNING_TTL_S, None)
 
     def finished(self, records: Sequence[Record]) -> None:
@@ -62,7 +62,9 @@ class Answers:
         if not values:
             return
         task = asyncio.create_task(
-            self._shortcuts.remember(values, ttl_s=ttl_s, hint=(CHANNEL, hint) if hint else None)
+            self._shortcuts.remember(
+                values, ttl_s=ttl_s, hint=(CHANNEL, hint) if hint else None, if_absent=hint is None
+            )
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

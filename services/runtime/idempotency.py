@@ -17,14 +17,14 @@ from msgspec import Struct
 from services.runtime.problems import Problem
 
 EXPIRES_AFTER_S = 24 * 3600
-"""Published in every answer to a keyed request; longer than any client retries."""
+"""Published in the description of the API; longer than any client retries."""
 
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _BARE = re.compile(r"[\x21\x23-\x7e]+")
 
 CLAIM = """
     INSERT INTO idempotency (id, fingerprint, subject, status, body)
-    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::smallint[], $5::text[])
+    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::smallint[], $5::text[]) ORDER BY 1
     ON CONFLICT (id) DO NOTHING RETURNING id::text
 """
 RECALL = """

@@ -75,6 +75,7 @@ class Outbox:
         self._producer = producer
         self._committed: asyncio.Queue[tuple[int, list[Outgoing]]] = asyncio.Queue()
         self._sent: list[int] = []
+        self._unsent: set[int] = set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -96,7 +97,12 @@ class Outbox:
         for call in transaction.after:
             call()
         if row_id:
-            self._committed.put_nowait((row_id, transaction.messages))
+            self._enqueue(row_id, transaction.messages)
+
+    def _enqueue(self, row_id: int, messages: list[Outgoing]) -> None:
+        if row_id not in self._unsent:  # while Kafka is away, rows are adopted again and again
+            self._unsent.add(row_id)
+            self._committed.put_nowait((row_id, messages))
 
     async def run(self) -> None:
         """Sends for ever, in the order of the commits; everything that waits goes out together."""
@@ -122,6 +128,7 @@ class Outbox:
                 pause_s = min(2.0, pause_s * 2)
             else:
                 self._sent += [row_id for row_id, _ in rows]
+                self._unsent.difference_update(row_id for row_id, _ in rows)
                 return
 
     async def _sweep(self) -> None:
@@ -145,9 +152,7 @@ class Outbox:
             async with self._database.transaction() as sql:
                 rows = await sql.fetch(ADOPT, self._owner, owners, ADOPT_AFTER_S, ADOPT_AT_ONCE)
             for row in rows:
-                self._committed.put_nowait(
-                    (row["id"], [_resent(m) for m in _decoder.decode(row["messages"])])
-                )
+                self._enqueue(row["id"], [_resent(m) for m in _decoder.decode(row["messages"])])
             taken += len(rows)
             if len(rows) < ADOPT_AT_ONCE or predecessor:
                 return taken

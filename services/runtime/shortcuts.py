@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 # One command for a whole batch costs the client a fraction of a pipeline.
 REMEMBER = """
-    for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 3], 'EX', ARGV[1]) end
+    for i, key in ipairs(KEYS) do
+        if ARGV[4] == '' then redis.call('SET', key, ARGV[i + 4], 'EX', ARGV[1])
+        else redis.call('SET', key, ARGV[i + 4], 'EX', ARGV[1], 'NX') end
+    end
     if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 """
 
@@ -65,13 +68,27 @@ class Shortcuts:
         return await self._try(call, [None] * len(keys))
 
     async def remember(
-        self, values: Mapping[str, bytes], *, ttl_s: int, hint: tuple[str, bytes] | None = None
+        self,
+        values: Mapping[str, bytes],
+        *,
+        ttl_s: int,
+        hint: tuple[str, bytes] | None = None,
+        if_absent: bool = False,
     ) -> None:
         """Caches values and, in the same round trip, publishes a hint (channel, message)."""
 
         async def call(redis: Redis) -> None:
             channel, message = hint or ("", b"")
-            await redis.eval(REMEMBER, len(values), *values, ttl_s, channel, message, *values.values())
+            await redis.eval(
+                REMEMBER,
+                len(values),
+                *values,
+                ttl_s,
+                channel,
+                message,
+                "x" if if_absent else "",
+                *values.values(),
+            )
 
         await self._try(call, None)
 

@@ -29,7 +29,7 @@ BOOKKEEPING = {"outbox", "fences", "alembic_version"}
 
 
 async def replay_everything(bootstrap: str) -> int:
-    """Appends a copy of all messages to their own partitions, as a reset of all consumer groups would read."""
+    """Appends a copy of all messages to their own partitions; returns how many."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5)
     await consumer.start()
@@ -70,8 +70,9 @@ async def all_read(bootstrap: str) -> bool:
             partitions = [TopicPartition(GROUPS[group], n) for n in range(topics.PARTITIONS)]
             ends = await consumer.end_offsets(partitions)
             consumer.assign(partitions)
-            if any((await consumer.committed(p) or 0) < ends[p] for p in partitions):
-                return False
+            for partition in partitions:
+                if (await consumer.committed(partition) or 0) < ends[partition]:
+                    return False
         finally:
             await consumer.stop()
     return True

@@ -106,7 +106,7 @@ async def test_a_replay_in_the_middle_of_the_load_harms_nothing(
 
 async def at_rest(inside: httpx.AsyncClient) -> bool:
     answer = await inside.get("/orchestrator/transactions", params={"state": "running"})
-    return answer.json() == {"transactions": []}
+    return bool(answer.json() == {"transactions": []})
 
 
 def report(capsys: pytest.CaptureFixture[str], what: str, verdict: str) -> None:

@@ -116,4 +116,5 @@ async def test_a_command_that_breaks_its_handler_is_refused_and_the_order_ends(
         row = await connection.fetchrow("SELECT outcome, reason FROM inbox WHERE subject = $1::uuid", subject)
     finally:
         await connection.close()
+    assert row is not None
     assert tuple(row) == ("refused", "dead-letter")

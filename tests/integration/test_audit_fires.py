@@ -27,13 +27,9 @@ SHARD = crc32(str(ORDER).encode()) % PARTITIONS
 
 
 @pytest_asyncio.fixture
-async def databases() -> AsyncIterator[Databases]:
+async def databases(told: state.Stack) -> AsyncIterator[Databases]:
     """The four databases as their owners see them, in transactions that end in a rollback."""
-    try:
-        stack = state.load()
-    except state.Trouble as trouble:
-        pytest.skip(str(trouble))
-    async with connected(stack, state.SERVICES, "owner") as found:
+    async with connected(told, state.SERVICES, "owner") as found:
         transactions = [connection.transaction() for connection in found.values()]
         for transaction in transactions:
             await transaction.start()
@@ -105,8 +101,8 @@ async def test_an_order_stuck_behind_a_dead_letter_is_found(databases: Databases
 
 
 @pytest.mark.asyncio
-async def test_an_old_prepared_transaction_is_found(databases: Databases) -> None:
-    async with connected(state.load(), ["payment"], "owner") as other:
+async def test_an_old_prepared_transaction_is_found(databases: Databases, told: state.Stack) -> None:
+    async with connected(told, ["payment"], "owner") as other:
         await other["payment"].execute("begin; select txid_current(); prepare transaction 'audit-test'")
         try:
             report = await audit(databases, 0.0, between_s=0.01)

@@ -30,7 +30,8 @@ ANSWER = (
 EVENT = (
     '{"specversion":"1.0","id":"sku-000001/product-changed/7","source":"/inventory-1","type":"ProductChanged",'
     '"subject":"sku-000001","time":"2026-01-02T03:04:05.678901Z",'
-    '"data":{"sku":"sku-000001","name":"Clock \u2014 \u00e9tag\u00e8re","price":1999,"currency":"EUR","version":7}}'
+    '"data":{"sku":"sku-000001","name":"Clock \u2014 \u00e9tag\u00e8re","price":1999,'
+    '"currency":"EUR","version":7}}'
 )
 
 HOLD = HoldStock((Line("sku-000001", 2, 1999),))

@@ -212,7 +212,7 @@ def test_no_file_names_a_place_that_others_do_not_have(what: str) -> None:
 
 
 def test_no_test_sleeps() -> None:
-    """Wait for a condition, with a deadline: a sleep is too short on a slow machine, too long on a fast one."""
+    """Wait for a condition, with a deadline: a sleep is too short on one machine, too long on the next."""
     sleeps: list[str] = []
     for path in code("tests/"):
         sleeps += [f"{name_of(path)}: from {m} import sleep" for m, n in imports_of(path) if n == "sleep"]

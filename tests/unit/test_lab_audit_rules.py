@@ -17,7 +17,7 @@ ID, REQUEST = UUID(int=7), UUID(int=8)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BEGAN, ENDED = NOW - timedelta(seconds=100), NOW - timedelta(seconds=99)
 MOMENT = Moment(NOW, timedelta(seconds=30))
-SHARD = crc32(ID.bytes) % PARTITIONS
+SHARD = crc32(str(ID).encode()) % PARTITIONS
 
 ORDER = OrderFacts(
     "ann", "CONFIRMED", None, 600, REQUEST, BEGAN, ENDED, None, None, "lamp=2", 600, "order.confirm=done",
