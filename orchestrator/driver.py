@@ -12,14 +12,14 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
 
 from orchestrator import store
-from orchestrator.commands import KIND_OF, REFUSABLE, STARTS, TOPIC_OF, UNDOES, command
+from orchestrator.arrivals import Arrival, read
+from orchestrator.commands import REFUSABLE, TOPIC_OF, UNDOES, command
 from orchestrator.core import backoff
 from orchestrator.core import saga as core
 from orchestrator.core.journal import LogLine
@@ -30,9 +30,7 @@ from services.runtime import dead_letters, fencing
 from services.runtime.bus import Record
 from services.runtime.database import Database, insist
 from services.runtime.dead_letters import DeadLetter
-from services.runtime.envelope import Envelope, Malformed, decode, open_as, seal, shard_of
-from services.runtime.ids import is_uuid
-from services.runtime.inbox import Answer
+from services.runtime.envelope import Envelope, Malformed, seal, shard_of
 from services.runtime.outbox import Outbox, Transaction
 
 log = structlog.get_logger()
@@ -40,47 +38,6 @@ log = structlog.get_logger()
 LOOK_AT_TIMERS_EVERY_S = 0.5
 AT_ONCE = 500
 """Sagas stepped in one transaction of the timer loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message to a saga: its start, or a participant's answer."""
-
-    record: Record
-    envelope: Envelope
-    kind: str
-    answer: Answer | None
-    traced: bool = False
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.envelope.subject, self.kind
-
-    def line(self, node: str, at: float) -> LogLine:
-        """What the saga's log keeps of it."""
-        peer, peer_at = self.envelope.source.lstrip("/"), self.envelope.time.timestamp()
-        if self.answer is None:
-            return LogLine(at, node, "start", peer=peer, peer_at=peer_at)
-        done = self.answer.outcome == "done"
-        step, ask = self.envelope.step, self.envelope.causationid
-        return LogLine(
-            at, node, "answered", step, done, self.answer.reason, self.answer.detail, peer, peer_at, ask
-        )
-
-
-def read(record: Record) -> Arrival:
-    """Raises Malformed for what is no message to a saga."""
-    envelope = decode(record.value)
-    if not is_uuid(envelope.subject):
-        raise Malformed(f"the subject {envelope.subject!r} is no UUID in its usual form")
-    if kind := KIND_OF.get(envelope.type):
-        return Arrival(record, envelope, kind, None, open_as(envelope, STARTS[kind]).traced)
-    if envelope.type != Answer.__name__:
-        raise Malformed(f"a saga does not take {envelope.type!r}")
-    kind = envelope.step.partition(".")[0]
-    if kind not in DEFINITIONS:
-        raise Malformed(f"no saga has a step {envelope.step!r}")
-    return Arrival(record, envelope, kind, open_as(envelope, Answer))
 
 
 class Driver:

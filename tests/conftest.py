@@ -18,7 +18,7 @@ PORT_OFFSET = 1000
 
 @pytest.fixture(scope="session")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The running stack, for those who want to break it. TEST_STATE=DIR uses that one and leaves it running."""
+    """The running stack, to be broken. TEST_STATE=DIR uses the one there, and leaves it running."""
     if kept := os.environ.get("TEST_STATE"):
         stack = Stack(Path(kept), port_offset=PORT_OFFSET)
     else:

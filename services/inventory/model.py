@@ -29,7 +29,7 @@ def hold(shelf: Shelf, lines: tuple[Line, ...]) -> Shelf | Refused:
     """The products of an order after they were put aside for it: all of them, or none."""
     after: Shelf = {}
     for line in lines:
-        stock = shelf.get(line.sku)
+        stock = after.get(line.sku) or shelf.get(line.sku)
         if stock is None:
             return Refused("unknown-sku", f"there is no product {line.sku}")
         if stock.on_hand < line.quantity:

@@ -31,7 +31,6 @@ from services.runtime.problems import MEDIA_TYPE, Problem
 log = structlog.get_logger()
 
 LONGEST_WAIT_S = 60
-PROTOCOLS = ("saga",)
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(?:-[!-~]{0,100})?")

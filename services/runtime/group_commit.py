@@ -10,8 +10,6 @@ from services.runtime.problems import Problem
 AT_ONCE = 200
 """Requests in one transaction."""
 
-LANES = 1
-
 MOST_WAITING = 2_000
 """Beyond this the queue is longer than a client's patience: better to say so at once."""
 
@@ -25,7 +23,7 @@ class GroupCommit(Generic[Request, Result]):
     def __init__(self, commit: Callable[[Sequence[Request]], Awaitable[Sequence[Result]]]) -> None:
         self._commit = commit
         self._waiting: list[tuple[Request, asyncio.Future[Result]]] = []
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._running: asyncio.Task[None] | None = None
 
     async def submit(self, request: Request) -> Result:
         """The result of this request. Raises what `commit` raised, or Problem 429 when too many wait."""
@@ -35,10 +33,8 @@ class GroupCommit(Generic[Request, Result]):
             )
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if len(self._lanes) < LANES:
-            lane = asyncio.create_task(self._run())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
         return await future
 
     async def _run(self) -> None:
@@ -47,6 +43,7 @@ class GroupCommit(Generic[Request, Result]):
             batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
             try:
                 results = await self._commit([request for request, _ in batch])
+                assert len(results) == len(batch), "a result for each request"
             except Exception as error:
                 for _, future in batch:
                     if not future.done():
@@ -56,3 +53,4 @@ class GroupCommit(Generic[Request, Result]):
                     if not future.done():
                         future.set_result(result)
             await asyncio.sleep(pause_s(len(batch)))
+        self._running = None  # no await since the queue was seen empty: nobody can have been forgotten

@@ -48,10 +48,11 @@ def parse_key(header: str | None) -> str:
         raise Problem(
             400, "idempotency-key-missing", 'send a unique Idempotency-Key header, such as "8e03978e"'
         )
-    if quoted := _QUOTED.fullmatch(header.strip()):
+    header = header.strip(" \t")
+    if quoted := _QUOTED.fullmatch(header):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
-    elif _BARE.fullmatch(header.strip()):
-        key = header.strip()
+    elif _BARE.fullmatch(header):
+        key = header
     else:
         key = ""
     if not 1 <= len(key) <= 255:

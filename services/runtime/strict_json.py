@@ -5,6 +5,8 @@ here each is an error with a sentence that says what to change.
 """
 
 import json
+import math
+from collections import Counter
 from typing import Any
 
 
@@ -20,20 +22,19 @@ def loads(body: bytes) -> Any:
         raise NotJson(f"the body is not UTF-8 (byte {error.start})") from None
     try:
         value = _decoder.decode(text)
+        if "\\u" in text:
+            _refuse_surrogates(value)
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
         raise NotJson("nested too deeply") from None
-    if "\\u" in text:
-        _refuse_surrogates(value)
     return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise NotJson(f"the name {repeated!r:.100} occurs twice in one object")
     return value
 
@@ -42,6 +43,13 @@ def _integer(digits: str) -> int:
     if len(digits) > 19:
         raise NotJson("an integer has more than 19 characters")
     return int(digits)
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise NotJson(f"{digits:.40} is beyond any number")
+    return value
 
 
 def _constant(name: str) -> Any:
@@ -62,4 +70,6 @@ def _refuse_surrogates(value: Any) -> None:
                 _refuse_surrogates(item)
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)

@@ -41,7 +41,7 @@ BODIES: dict[str, tuple[int, str | bytes]] = {
     "quantity a float": (422, with_items('[{"sku":"a","quantity":5.0}]')),
     "quantity true": (422, with_items('[{"sku":"a","quantity":true}]')),
     "quantity 1e3": (422, with_items('[{"sku":"a","quantity":1e3}]')),
-    "quantity 1e999": (422, with_items('[{"sku":"a","quantity":1e999}]')),
+    "quantity 1e999": (400, with_items('[{"sku":"a","quantity":1e999}]')),
     "quantity 0": (422, with_items('[{"sku":"a","quantity":0}]')),
     "quantity -1": (422, with_items('[{"sku":"a","quantity":-1}]')),
     "quantity 1001": (422, with_items('[{"sku":"a","quantity":1001}]')),

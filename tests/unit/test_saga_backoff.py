@@ -1,3 +1,5 @@
+"""How long a saga waits before it asks again."""
+
 import pytest
 
 from orchestrator.core.backoff import BASE_S, CAP_S, DEADLINE_S, PATIENCE_S, delay_s

@@ -46,7 +46,6 @@ def test_a_hold_says_only_what_it_changed() -> None:
     assert before == shelf(), "the caller decides whether it takes effect"
 
 
-@pytest.mark.xfail(reason="of two lines for one product only the last counts")
 def test_a_product_named_twice_is_held_twice() -> None:
     assert hold(shelf(), (Line("clock", 1), Line("clock", 2))) == {
         "clock": Stock("clock", on_hand=2, held=5, sold=1)

@@ -34,6 +34,8 @@ def test_whatever_json_can_say_is_read_back(value: object, ascii_only: bool, ind
         ("NaN", "NaN is not JSON"),
         ("Infinity", "Infinity is not JSON"),
         ("-Infinity", "-Infinity is not JSON"),
+        ("1" + "0" * 19, "more than 19 characters"),
+        ("-1" + "0" * 18, "more than 19 characters"),
         ("9" * 5000, "more than 19 characters"),
         ("-" + "9" * 5000, "more than 19 characters"),
         ('{"a": 1, "a": 1}', "'a' occurs twice"),
@@ -92,7 +94,6 @@ def test_nesting_without_end_is_refused(opening: str, closing: str) -> None:
             loads(body.encode())
 
 
-@pytest.mark.xfail(raises=RecursionError, reason="_refuse_surrogates goes deeper than the decoder may")
 def test_no_depth_is_between_two_stools() -> None:
     """A text that the decoder just manages is a value or an error, whatever is looked for in it later."""
     for depth in range(500, 1100):
@@ -104,7 +105,6 @@ def test_no_depth_is_between_two_stools() -> None:
     pytest.fail("nothing was too deep")
 
 
-@pytest.mark.xfail(reason="the repeated name is looked for in quadratic time")
 def test_a_repeated_name_is_found_without_delay() -> None:
     names = ", ".join(f'"name-{n}": 0' for n in range(4000))
 
@@ -120,7 +120,6 @@ def test_a_repeated_name_is_found_without_delay() -> None:
     assert seconds(f'{{{names}, "z": 0, "z": 0}}') < 20 * good
 
 
-@pytest.mark.xfail(reason="a number too large for a double is read as infinity")
 def test_infinity_has_no_other_spelling() -> None:
     with pytest.raises(NotJson):
         loads(b"1e400")
