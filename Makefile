@@ -1,6 +1,8 @@
 # Two commands for a stranger: `make demo` and `make test`. `make help` lists the others.
 
-PYTHON ?= python3
+# The distribution's own interpreter where it will do: it is built with all optimisations.
+PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo /usr/bin/python3 || echo python3)
 NATIVE := $(PYTHON) -m infra.native
 BIN := .tradeoff/venv/bin
 BENCH ?= --protocol saga --orders 20000 --in-flight 128

@@ -21,7 +21,7 @@ from tests.e2e.shopper import eventually, pause
 from tests.e2e.witness import Witness
 
 RATE = float(os.environ.get("FAULT_RATE", "300"))
-PAUSE_S = float(os.environ.get("PAUSE_S", "30"))
+PAUSE_S = float(os.environ.get("PAUSE_S", "12"))
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -65,6 +65,8 @@ async def test_a_process_that_was_paused_and_wakes_up_harms_nothing(
         await pause(PAUSE_S)
     finally:
         native.supervisor.signal(victim, "CONT")
+    if victim == "orchestrator-1":
+        await eventually(partial(was_refused, native, victim), True)
     report(capsys, f"paused {victim} for {PAUSE_S:g} s", await witness.verdict())
 
 
@@ -102,6 +104,11 @@ async def test_a_replay_in_the_middle_of_the_load_harms_nothing(
     await pause(3.0)
     copied = await replay_everything(stack["kafka"])
     report(capsys, f"replayed {copied} messages under load", await witness.verdict())
+
+
+async def was_refused(native: Stack, victim: str) -> bool:
+    """Whether it tried to go on as the owner it no longer was, and could not."""
+    return "taken over by another holder" in (native.layout.logs / f"{victim}.log").read_text()
 
 
 async def at_rest(inside: httpx.AsyncClient) -> bool:
