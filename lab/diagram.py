@@ -29,16 +29,16 @@ def diagram(entries: Sequence[dict[str, Any]]) -> list[Row]:
     if not entries:
         return []
     zero = _ms(entries[0])
-    sends = {e["message_id"]: e for e in entries if e["kind"] == "sent" and e.get("message_id")}
-    heard = {e.get("message_id") for e in entries if _arrives(e, sends)}
+    origins = _origins(entries)
+    heard = set(origins.values())
     rows = []
     nodes: dict[str, str] = {}
-    for entry in entries:
-        if entry["kind"] == "sent" and entry.get("message_id") in heard:
+    for number, entry in enumerate(entries):
+        if number in heard:
             continue  # drawn where it arrives
         at = f"{_ms(entry) - zero:8.1f}"
-        if _arrives(entry, sends):
-            send = sends[entry["message_id"]]
+        if number in origins:
+            send = entries[origins[number]]
             picture = arrow(ROLES.index(send["role"]), ROLES.index(entry["role"]), entry["what"])
             at = f"{_ms(send) - zero:7.1f} →{at}"
         else:
@@ -49,10 +49,20 @@ def diagram(entries: Sequence[dict[str, Any]]) -> list[Row]:
     return rows
 
 
-def _arrives(entry: dict[str, Any], sends: dict[str, Any]) -> bool:
-    send = sends.get(entry.get("message_id") or "")
-    known = send is not None and send["role"] in ROLES and send["role"] != entry["role"]
-    return known and entry["kind"] in ("received", "late") and entry["role"] in ROLES
+def _origins(entries: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """For each arrival its send, by place: the last before it, since what is asked again bears the same id."""
+    last: dict[tuple[str, str], int] = {}
+    origins: dict[int, int] = {}
+    for number, entry in enumerate(entries):
+        id_, role = entry.get("message_id") or "", entry["role"]
+        if id_ and role in ROLES:
+            if entry["kind"] == "sent":
+                last[id_, role] = number
+            elif entry["kind"] in ("received", "late"):
+                sends = [place for (sent, by), place in last.items() if sent == id_ and by != role]
+                if sends:
+                    origins[number] = max(sends)
+    return origins
 
 
 def _ms(entry: dict[str, Any]) -> float:
