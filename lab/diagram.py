@@ -50,7 +50,7 @@ def diagram(entries: Sequence[dict[str, Any]]) -> list[Row]:
 
 
 def _origins(entries: Sequence[dict[str, Any]]) -> dict[int, int]:
-    """For each arrival its send, by place: the last before it, since what is asked again bears the same id."""
+    """For each arrival its send, by place: the last before it, since repetitions bear the same id."""
     last: dict[tuple[str, str], int] = {}
     origins: dict[int, int] = {}
     for number, entry in enumerate(entries):

@@ -30,7 +30,9 @@ BOOKKEEPING = {"outbox", "fences", "alembic_version"}
 
 async def replay_everything(bootstrap: str) -> int:
     """Appends a copy of all messages to their own partitions; returns how many."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5)
     await consumer.start()
     await producer.start()
@@ -40,8 +42,7 @@ async def replay_everything(bootstrap: str) -> int:
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
         copied = 0
-        left = {partition for partition in partitions if ends[partition] > 0}
-        while left:
+        while await _unread(consumer, ends):
             for partition, records in (await consumer.getmany(timeout_ms=500)).items():
                 for record in records:
                     if record.offset < ends[partition]:
@@ -49,8 +50,6 @@ async def replay_everything(bootstrap: str) -> int:
                             record.topic, record.value, key=record.key, partition=record.partition
                         )
                         copied += 1
-                if records[-1].offset >= ends[partition] - 1:
-                    left.discard(partition)
         await producer.flush()
         return copied
     finally:
@@ -58,13 +57,17 @@ async def replay_everything(bootstrap: str) -> int:
         await consumer.stop()
 
 
+async def _unread(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+    for partition, end in ends.items():
+        if await consumer.position(partition) < end:
+            return True
+    return False
+
+
 async def all_read(bootstrap: str) -> bool:
     """Whether every consumer group has committed everything there is."""
-    consumers = {
-        group: AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
-        for group in GROUPS
-    }
-    for group, consumer in consumers.items():
+    for group in GROUPS:
+        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
         await consumer.start()
         try:
             partitions = [TopicPartition(GROUPS[group], n) for n in range(topics.PARTITIONS)]
