@@ -147,6 +147,7 @@ class Driver:
             wake_for="",
             started_at=now,
             keep_log=arrival.traced or arrival.envelope.resent or random.random() < self._sample,
+            is_new=True,
             log=[arrival.line(self._name, now.timestamp())],
         )
         self._perform(tx, row, effects)

@@ -80,6 +80,7 @@ class SagaRow:
     wake_for: str
     started_at: datetime
     keep_log: bool
+    is_new: bool = False
     log: list[LogLine] = field(default_factory=list)
 
     @property
@@ -118,7 +119,7 @@ async def save(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:
             [r.shard for r in rows],
             [r.epoch for r in rows],
             [_text(r.saga) for r in rows],
-            [r.payload for r in rows],
+            [r.payload if r.is_new else b"" for r in rows],  # an update leaves it as it is
             [r.traceparent for r in rows],
             [_lines(r.log) for r in rows],
             [r.wake_at for r in rows],
