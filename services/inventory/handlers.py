@@ -49,6 +49,13 @@ async def _move(
     return [DONE] * len(commands)
 
 
+async def lock(tx: Transaction, commands: Sequence[Command]) -> None:
+    """All stock that a mixed batch touches, in one ordered read: replicas cannot wait for one another."""
+    wishes = [command.message.lines for command in commands if isinstance(command.message, HoldStock)]
+    others = [command.subject for command in commands if not isinstance(command.message, HoldStock)]
+    await store.lock_all(tx.sql, {line.sku for lines in wishes for line in lines}, others)
+
+
 HANDLERS: Mapping[type[Struct], Handler] = {
     HoldStock: hold,
     ReleaseStock: partial(_move, "held", "released", model.release),

@@ -2,7 +2,7 @@
 
 from services.contract import topics
 from services.inventory.api import ProductRoutes
-from services.inventory.handlers import HANDLERS
+from services.inventory.handlers import HANDLERS, lock
 from services.inventory.hot import HotProducts
 from services.runtime.bus import Consumer
 from services.runtime.http import create_app
@@ -25,6 +25,7 @@ async def main(settings: Settings) -> None:
         answers_topic=topics.SAGAS,
         dead_letter_topic=topics.DEAD_LETTERS,
         guard=HotProducts(parts.database, parts.shortcuts).guard,
+        lock=lock,
     )
     commands = Consumer(settings.kafka_bootstrap, topics.INVENTORY_COMMANDS, "inventory", worker.handle)
     janitor = Janitor("inventory", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])

@@ -10,6 +10,11 @@ from services.inventory.model import Stock
 LOCK_STOCK = """
     SELECT sku, on_hand, held, sold FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
 """
+LOCK_ALL = """
+    SELECT FROM stock
+    WHERE sku = ANY($1::text[]) OR sku = ANY(ARRAY(SELECT sku FROM holds WHERE order_id = ANY($2::uuid[])))
+    ORDER BY sku FOR UPDATE
+"""
 SAVE = """
     WITH hold AS (
         INSERT INTO holds (order_id, sku, quantity, state)
@@ -46,6 +51,11 @@ PRODUCTS = """
 """
 SOME = f"{PRODUCTS} WHERE sku = ANY($1::text[])"
 PAGE = f"{PRODUCTS} WHERE sku > $1 ORDER BY sku LIMIT $2"
+
+
+async def lock_all(sql: asyncpg.Connection, skus: Iterable[str], order_ids: Sequence[str]) -> None:
+    """Locks the stock of these products and of all that is held for these orders."""
+    await sql.execute(LOCK_ALL, list(skus), order_ids)
 
 
 async def lock_stock(sql: asyncpg.Connection, skus: Iterable[str]) -> dict[str, Stock]:

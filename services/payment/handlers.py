@@ -50,4 +50,11 @@ async def refund(tx: Transaction, commands: Sequence[Command]) -> Sequence[Answe
     return [DONE] * len(commands)
 
 
+async def lock(tx: Transaction, commands: Sequence[Command]) -> None:
+    """All customers that a mixed batch touches, in one ordered read, before the first revenue is booked."""
+    payers = {command.message.customer_id for command in commands if isinstance(command.message, ChargeCard)}
+    others = [command.subject for command in commands if not isinstance(command.message, ChargeCard)]
+    await store.lock_all(tx.sql, payers, others)
+
+
 HANDLERS: Mapping[type[Struct], Handler] = {ChargeCard: charge, RefundCard: refund}

@@ -2,7 +2,7 @@
 
 from services.contract import topics
 from services.payment.api import CustomerRoutes
-from services.payment.handlers import HANDLERS
+from services.payment.handlers import HANDLERS, lock
 from services.runtime.bus import Consumer
 from services.runtime.http import create_app
 from services.runtime.idempotency import EXPIRES_AFTER_S
@@ -18,7 +18,12 @@ DESCRIPTION = "Customers and their accounts. Amounts are in minor units of their
 async def main(settings: Settings) -> None:
     parts = Plumbing.of(settings, topics.PARTITIONS)
     worker = Worker(
-        parts.name, parts.outbox, HANDLERS, answers_topic=topics.SAGAS, dead_letter_topic=topics.DEAD_LETTERS
+        parts.name,
+        parts.outbox,
+        HANDLERS,
+        answers_topic=topics.SAGAS,
+        dead_letter_topic=topics.DEAD_LETTERS,
+        lock=lock,
     )
     commands = Consumer(settings.kafka_bootstrap, topics.PAYMENT_COMMANDS, "payment", worker.handle)
     janitor = Janitor("payment", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])

@@ -11,6 +11,12 @@ LOCK_ACCOUNTS = """
     SELECT account_id, currency, balance FROM accounts
     WHERE account_id = ANY($1::text[]) AND kind = 'customer' ORDER BY account_id FOR UPDATE
 """
+LOCK_ALL = """
+    SELECT FROM accounts
+    WHERE kind = 'customer' AND (account_id = ANY($1::text[]) OR account_id = ANY(ARRAY(
+        SELECT account_id FROM entries WHERE transfer_id = ANY($2::uuid[]) AND kind = 'charge')))
+    ORDER BY account_id FOR UPDATE
+"""
 POST = """
     WITH transfer AS (
         INSERT INTO transfers (transfer_id, kind, amount)
@@ -53,6 +59,11 @@ class Transfer:
     kind: str
     amount: int
     entries: tuple[Entry, Entry]
+
+
+async def lock_all(sql: asyncpg.Connection, ids: Iterable[str], order_ids: Sequence[str]) -> None:
+    """Locks these customers' accounts and those that were charged for these orders."""
+    await sql.execute(LOCK_ALL, list(ids), order_ids)
 
 
 async def lock_accounts(sql: asyncpg.Connection, ids: Iterable[str]) -> dict[str, Account]:

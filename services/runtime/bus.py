@@ -30,6 +30,10 @@ BATCH = 500
 """Records handled in one transaction: large enough to share its cost, small enough to take well below
 the `max_poll_interval` after which Kafka takes the partitions away (aiokafka#848)."""
 
+LONGEST_FETCH_MS = 20
+"""aiokafka has one fetch under way for all partitions of a consumer. While it waits at the broker for the
+quiet ones, records of a busy one wait for it: with the usual 500 ms a second partition cost half a second."""
+
 COMMIT_EVERY_S = 0.25
 """Offsets are committed behind the work's back: what is read twice is recognised by its receiver."""
 
@@ -165,7 +169,7 @@ class Consumer:
             session_timeout_ms=6_000,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=60_000,
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=LONGEST_FETCH_MS,
         )
         consumer.subscribe([self._topic], listener=_Assignments(self))
         try:

@@ -50,6 +50,14 @@ Guard = Callable[[Sequence[Command]], AbstractAsyncContextManager[Mapping[str, i
 """What to hold while a wave runs: yields fencing numbers, which the wave's transaction checks."""
 
 
+Lock = Callable[[Transaction, Sequence[Command]], Awaitable[None]]
+"""Locks, in one order, every row that these commands of several types are going to change."""
+
+
+async def lock_nothing(tx: Transaction, commands: Sequence[Command]) -> None:
+    pass
+
+
 @asynccontextmanager
 async def unguarded(commands: Sequence[Command]) -> AsyncIterator[Mapping[str, int]]:
     yield {}
@@ -67,6 +75,7 @@ class Worker:
         answers_topic: str,
         dead_letter_topic: str,
         guard: Guard = unguarded,
+        lock: Lock = lock_nothing,
     ) -> None:
         self._name = name
         self._outbox = outbox
@@ -75,6 +84,7 @@ class Worker:
         self._answers_topic = answers_topic
         self._dead_letter_topic = dead_letter_topic
         self._guard = guard
+        self._lock = lock
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Returns when every record has taken effect, had done so before, or lies among the dead letters."""
@@ -122,7 +132,10 @@ class Worker:
                 answers.update(settled)
                 if not settled:
                     fresh.append(command)
-            for kind, group in _by_kind(fresh):
+            kinds = _by_kind(fresh)
+            if len(kinds) > 1:  # each handler locks in order, but one after the other is no order
+                await self._lock(tx, fresh)
+            for kind, group in kinds:
                 given = await self._handlers[kind](tx, group)
                 answers.update(
                     ((c.subject, c.envelope.step), answer) for c, answer in zip(group, given, strict=True)
