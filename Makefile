@@ -5,7 +5,7 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (
 	&& echo /usr/bin/python3 || echo python3)
 NATIVE := $(PYTHON) -m infra.native
 BIN := .tradeoff/venv/bin
-BENCH ?= --protocol saga --orders 20000 --in-flight 128
+BENCH ?= --protocol saga --orders 20000 --in-flight 1024
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up status logs down clean test check bench python

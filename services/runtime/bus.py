@@ -43,8 +43,8 @@ STUCK_AFTER_S = 20.0
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 
 
-PAUSE_A_RECORD_S = 0.002
-LONGEST_PAUSE_S = 0.03
+PAUSE_A_RECORD_S = 0.003
+LONGEST_PAUSE_S = 0.04
 
 
 def pause_s(records: int) -> float:
