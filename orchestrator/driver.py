@@ -48,6 +48,7 @@ class Driver:
         self._database = database
         self._outbox = outbox
         self._sample = sample
+        self._assigned: set[int] = set()
         self._epochs: dict[int, int] = {}
         self._owning = asyncio.Lock()
 
@@ -57,8 +58,8 @@ class Driver:
         Their messages may arrive before the last of them is claimed; `handle` waits for that.
         """
         async with self._owning:
-            self._epochs = {shard: epoch for shard, epoch in self._epochs.items() if shard in shards}
-            for shard in sorted(shards - self._epochs.keys()):
+            self._assigned, self._epochs = set(shards), {}
+            for shard in sorted(shards):
                 await insist(partial(self._claim, shard))
 
     async def _claim(self, shard: int) -> None:
@@ -79,7 +80,7 @@ class Driver:
         async with self._owning:
             # Records may be left of shards that are no longer ours: their owner reads them too.
             arrivals = [
-                a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in self._epochs
+                a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in self._assigned
             ]
             try:
                 await self._narrow(arrivals, letters)
@@ -226,7 +227,8 @@ class Driver:
                 while await insist(partial(self._ring, set(epochs))) == AT_ONCE:
                     pass
             except fencing.StaleHolder as error:
-                log.info("timers stopped", error=str(error))
+                log.info("timers of these shards stopped", error=str(error))
+                self._epochs = {s: e for s, e in self._epochs.items() if fence_of(s) not in error.names}
 
     async def _resume(self, shard: int, epoch: int) -> int:
         async with self._outbox.transaction() as tx:

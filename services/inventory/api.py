@@ -137,15 +137,12 @@ class ProductRoutes:
         request = idempotency.fingerprint(body.model_dump_json().encode())
         key_id = idempotency.key_id(key, product.sku, "POST", "/products/restock")
         async with self._database.transaction() as sql:
+            await store.lock_stock(sql, [product.sku])  # a twin of this request waits here, and finds the key
             record = (await idempotency.recall(sql, [key_id])).get(key_id)
             if record is None:
                 row = await sql.fetchrow(store.RECEIVE, product.sku, body.quantity)
                 answer = msgspec.json.encode(dict(row or {})).decode()
                 record = idempotency.Record(key_id, request, None, 200, answer)
-                # The stock row is locked by now: a twin of this request waits there, and then finds the key.
-                if not await idempotency.claim(sql, [record]):
-                    raise Problem(
-                        409, "request-in-progress", "a request with this key has just run; repeat it"
-                    )
+                await idempotency.claim(sql, [record])
         idempotency.refuse_reuse(record, request)
         return Response(record.body, record.status or 200, media_type="application/json")

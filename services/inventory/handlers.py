@@ -49,6 +49,13 @@ async def _move(
     return [DONE] * len(commands)
 
 
+async def restock(tx: Transaction, commands: Sequence[Command]) -> Sequence[Answer]:
+    """What a cancelled order had goes back on the shelf: shipped, or held still, since an order is confirmed
+    and may be cancelled before its shipment is; a shipment that comes later finds nothing to ship."""
+    await _move("held", "restocked", model.release, tx, commands)
+    return await _move("shipped", "restocked", model.restock, tx, commands)
+
+
 async def lock(tx: Transaction, commands: Sequence[Command]) -> None:
     """All stock that a mixed batch touches, in one ordered read: replicas cannot wait for one another."""
     wishes = [command.message.lines for command in commands if isinstance(command.message, HoldStock)]
@@ -60,5 +67,5 @@ HANDLERS: Mapping[type[Struct], Handler] = {
     HoldStock: hold,
     ReleaseStock: partial(_move, "held", "released", model.release),
     ShipStock: partial(_move, "held", "shipped", model.ship),
-    RestockGoods: partial(_move, "shipped", "restocked", model.restock),
+    RestockGoods: restock,
 }

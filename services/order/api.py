@@ -141,6 +141,8 @@ class OrderRoutes:
         if final is None and placed.first:
             final = await self._give_up(record)
         if final is None:
+            final = await self._answers.stored(record.id)  # the cache may be behind
+        if final is None:
             detail = "the first request with this key still runs; ask again, or look at the order"
             raise Problem(
                 409, "request-in-progress", detail, order_id=record.subject, headers={"Retry-After": "1"}

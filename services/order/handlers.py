@@ -79,20 +79,26 @@ class CatalogueFeed:
         self._outbox = outbox
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Repeated and late events change nothing: the highest version stays."""
-        latest: dict[str, ProductChanged] = {}
+        """Repeated and late events change nothing: the highest version stays. A bad one is put aside."""
+        events: list[tuple[Record, ProductChanged]] = []
         letters: list[DeadLetter] = []
         for record in records:
             try:
-                event = open_as(decode(record.value), ProductChanged)
+                events.append((record, open_as(decode(record.value), ProductChanged)))
             except Malformed as error:
                 letters.append(DeadLetter(record, str(error)))
-                continue
-            if event.sku not in latest or latest[event.sku].version < event.version:
-                latest[event.sku] = event
-        await insist(partial(self._save, latest, letters))
+        try:
+            await insist(partial(self._save, [event for _, event in events], letters))
+        except Exception:  # one of them is not what the database takes: find out which
+            for record, event in events:
+                try:
+                    await insist(partial(self._save, [event], []))
+                except Exception as error:
+                    letters.append(DeadLetter(record, f"{type(error).__name__}: {error}"))
+            await insist(partial(self._save, [], letters))
 
-    async def _save(self, latest: Mapping[str, ProductChanged], letters: Sequence[DeadLetter]) -> None:
+    async def _save(self, events: Sequence[ProductChanged], letters: Sequence[DeadLetter]) -> None:
+        latest = {event.sku: event for event in sorted(events, key=lambda event: event.version)}
         async with self._outbox.transaction() as tx:
             await store.update_catalogue(tx.sql, latest)
             if letters:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import asyncpg
 import msgspec
 from fastapi import FastAPI, Header, Query, Response
 from pydantic import Field
@@ -119,21 +120,23 @@ class CustomerRoutes:
         key_id = idempotency.key_id(key, customer.customer_id, "POST", "/customers/deposit")
         async with self._database.transaction() as sql:
             account = (await store.lock_accounts(sql, [customer.customer_id]))[customer.customer_id]
-            if account.balance + body.amount > model.LARGEST_BALANCE:
-                raise Problem(
-                    409, "balance-too-large", f"no account may hold more than {model.LARGEST_BALANCE}"
-                )
-            balance = account.balance + body.amount
-            answer = msgspec.json.encode(
-                {"customer_id": customer.customer_id, "currency": account.currency, "balance": balance}
-            ).decode()
-            record = idempotency.Record(key_id, request, None, 200, answer)
-            if await idempotency.claim(sql, [record]):
-                await store.post(sql, [_deposit(customer.customer_id, body.amount, account.currency)])
-            else:
-                record = (await idempotency.recall(sql, [key_id]))[key_id]
+            record = (await idempotency.recall(sql, [key_id])).get(key_id)
+            if record is None:
+                record = await self._pay_in(sql, account, body.amount, key_id, request)
         idempotency.refuse_reuse(record, request)
         return Response(record.body, record.status or 200, media_type="application/json")
+
+    async def _pay_in(
+        self, sql: asyncpg.Connection, account: model.Account, amount: int, key_id: str, request: bytes
+    ) -> idempotency.Record:
+        balance = account.balance + amount
+        if balance > model.LARGEST_BALANCE:
+            raise Problem(409, "balance-too-large", f"no account may hold more than {model.LARGEST_BALANCE}")
+        answer = {"customer_id": account.account_id, "currency": account.currency, "balance": balance}
+        record = idempotency.Record(key_id, request, None, 200, msgspec.json.encode(answer).decode())
+        await idempotency.claim(sql, [record])
+        await store.post(sql, [_deposit(account.account_id, amount, account.currency)])
+        return record
 
 
 def _deposit(customer_id: str, amount: int, currency: str) -> Transfer:

@@ -54,6 +54,10 @@ class Answers:
         """The final answer of a key that runs, or None when it has not come in time."""
         return await self._outcomes.wait(id, timeout_s)
 
+    async def stored(self, id: str) -> Record | None:
+        """The final answer of a key if Postgres has it, whatever the cache says."""
+        return (await self._look_up([id])).get(id)
+
     async def listen(self) -> None:
         await self._shortcuts.listen(CHANNEL, lambda message: self._outcomes.hint(_ids.decode(message)))
 

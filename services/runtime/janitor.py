@@ -7,7 +7,6 @@ chore and wakes up when another has taken over changes nothing.
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
@@ -20,7 +19,6 @@ from services.runtime.plumbing import Plumbing
 log = structlog.get_logger()
 
 EVERY_S = 2.0
-CHORES_EVERY_S = 60.0
 LEASE_S = 10.0
 
 Chore = Callable[[asyncpg.Connection], Awaitable[None]]
@@ -51,7 +49,6 @@ class Janitor:
         self._outbox = parts.outbox
         self._shortcuts = parts.shortcuts
         self._chores = chores
-        self._chores_at = 0.0
 
     async def run(self) -> None:
         while True:
@@ -73,9 +70,6 @@ class Janitor:
             number = await fencing.issue(sql, self._name)
         if adopted := await self._outbox.adopt():
             log.info("adopted what another process left in its outbox", rows=adopted)
-        if time.monotonic() < self._chores_at:
-            return
-        self._chores_at = time.monotonic() + CHORES_EVERY_S
         for chore in self._chores:
             async with self._database.transaction() as sql:
                 await fencing.check(sql, {self._name: number})

@@ -119,17 +119,20 @@ class Outbox:
 
     async def _send(self, rows: list[tuple[int, list[Outgoing]]]) -> None:
         pause_s = 0.05
-        while True:
-            try:
-                await self._producer.send(message for _, messages in rows for message in messages)
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("outbox not sent, trying again", rows=len(rows), error=repr(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(2.0, pause_s * 2)
-            else:
-                self._sent += [row_id for row_id, _ in rows]
-                self._unsent.difference_update(row_id for row_id, _ in rows)
-                return
+        ids = [row_id for row_id, _ in rows]
+        try:
+            while True:
+                try:
+                    await self._producer.send(message for _, messages in rows for message in messages)
+                except (KafkaError, OSError, TimeoutError) as error:
+                    log.warning("outbox not sent, trying again", rows=len(rows), error=repr(error))
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2.0, pause_s * 2)
+                else:
+                    self._sent += ids
+                    return
+        finally:
+            self._unsent.difference_update(ids)  # sent, or to be adopted again
 
     async def _sweep(self) -> None:
         sweep, self._sent = self._sent, []
