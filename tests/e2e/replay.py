@@ -28,8 +28,8 @@ GROUPS = {
 BOOKKEEPING = {"outbox", "fences", "alembic_version"}
 
 
-async def replay_everything(bootstrap: str) -> int:
-    """Appends a copy of all messages to their own partitions; returns how many."""
+async def replay_everything(bootstrap: str, most: int | None = None) -> int:
+    """Appends copies of all messages, or the first `most` of each partition, behind them; returns how many."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
     )
@@ -40,6 +40,9 @@ async def replay_everything(bootstrap: str) -> int:
         partitions = [TopicPartition(topic, n) for topic in REPLAYED for n in range(topics.PARTITIONS)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
+        begins = await consumer.beginning_offsets(partitions)
+        if most is not None:
+            ends = {p: min(end, begins[p] + most) for p, end in ends.items()}
         await consumer.seek_to_beginning(*partitions)
         copied = 0
         while await _unread(consumer, ends):

@@ -100,8 +100,9 @@ async def test_a_replay_in_the_middle_of_the_load_harms_nothing(
 ) -> None:
     witness = Witness(told, RATE, seconds=20)
     await pause(3.0)
-    copied = await replay_everything(stack["kafka"])
+    copied = await replay_everything(stack["kafka"], most=3_000)
     report(capsys, f"replayed {copied} messages under load", await witness.verdict())
+    await eventually(partial(all_read, stack["kafka"]), True, within_s=60)
 
 
 async def at_rest(inside: httpx.AsyncClient) -> bool:
