@@ -29,7 +29,7 @@ BOOKKEEPING = {"outbox", "fences", "alembic_version"}
 
 
 async def replay_everything(bootstrap: str, most: int | None = None) -> int:
-    """Appends copies of all messages, or the first `most` of each partition, behind them; returns how many."""
+    """Appends copies of all messages, or of the first `most` a partition; returns how many."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
     )
