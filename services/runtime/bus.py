@@ -30,9 +30,9 @@ BATCH = 500
 """Records handled in one transaction: large enough to share its cost, small enough to take well below
 the `max_poll_interval` after which Kafka takes the partitions away (aiokafka#848)."""
 
-LONGEST_FETCH_MS = 20
-"""aiokafka has one fetch under way for all partitions of a consumer. While it waits at the broker for the
-quiet ones, records of a busy one wait for it: with the usual 500 ms a second partition cost half a second."""
+LONGEST_FETCH_MS = 100
+"""aiokafka has one fetch under way for all partitions of a consumer, and asks for those alone whose records
+it has handed over. While it waits at the broker for a quiet one, records of a busy one wait for it."""
 
 COMMIT_EVERY_S = 0.25
 """Offsets are committed behind the work's back: what is read twice is recognised by its receiver."""
@@ -45,6 +45,7 @@ Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 
 PAUSE_A_RECORD_S = 0.003
 LONGEST_PAUSE_S = 0.04
+LAST_CALL_S = 0.003
 
 
 def pause_s(records: int) -> float:
@@ -184,16 +185,14 @@ class Consumer:
         handled: dict[TopicPartition, int] = {}
         generation = self.generation
         committing: asyncio.Task[None] | None = None
-        committed_at = looked_at = time.monotonic()
+        committed_at = looked_at = not_before = time.monotonic()
         while True:
-            batches = await consumer.getmany(timeout_ms=250, max_records=BATCH)
-            records = [record for batch in batches.values() for record in batch]
+            records = await self._read(consumer, not_before)
             now = time.monotonic()
             if records:
                 await self._handle(records)
-                handled.update({partition: batch[-1].offset + 1 for partition, batch in batches.items()})
-                looked_at = now
-                await asyncio.sleep(pause_s(len(records)) - (time.monotonic() - now))
+                handled.update({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
+                looked_at, not_before = now, now + pause_s(len(records))
             elif now - looked_at > STUCK_AFTER_S:
                 await self._check_progress(consumer)
                 looked_at = now
@@ -202,6 +201,20 @@ class Consumer:
             if handled and now - committed_at > COMMIT_EVERY_S and (committing is None or committing.done()):
                 committing = asyncio.create_task(self._commit(consumer, handled))
                 handled, committed_at = {}, now
+
+    async def _read(self, consumer: AIOKafkaConsumer, not_before: float) -> list[Record]:
+        """A batch, or nothing for a quarter of a second.
+
+        What aiokafka has at hand it fetched when the last batch was taken, and it fetches nothing more until
+        that is taken too. So a batch is what came until `not_before`, in two helpings.
+        """
+        records = _flat(await consumer.getmany(timeout_ms=250, max_records=BATCH))
+        rest_s = not_before - time.monotonic()
+        if len(records) > 1 or rest_s > 0:
+            await asyncio.sleep(max(rest_s, LAST_CALL_S))
+            if len(records) < BATCH:
+                records += _flat(await consumer.getmany(max_records=BATCH - len(records)))
+        return records
 
     async def _commit(self, consumer: AIOKafkaConsumer, handled: dict[TopicPartition, int]) -> None:
         """A failure is no news: after a rebalance the new owner reads these records again."""
@@ -219,3 +232,7 @@ class Consumer:
         for partition, end in ends.items():
             if await consumer.position(partition) < end:
                 raise TimeoutError(f"stuck before the end of {partition}")
+
+
+def _flat(batches: dict[TopicPartition, list[Record]]) -> list[Record]:
+    return [record for batch in batches.values() for record in batch]
