@@ -23,6 +23,7 @@ from aiokafka import (
 from aiokafka.errors import KafkaError
 
 from services.runtime.envelope import Outgoing, shard_of
+from services.runtime.pace import Pace
 
 log = structlog.get_logger()
 
@@ -43,19 +44,7 @@ STUCK_AFTER_S = 20.0
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 
 
-PAUSE_A_RECORD_S = 0.003
-LONGEST_PAUSE_S = 0.04
 LAST_CALL_S = 0.003
-
-
-def pause_s(records: int) -> float:
-    """How much later than the last batch the next may begin, so that it has time to grow.
-
-    What a batch costs whatever its size (a fetch, a commit, a produce request) is worth that of many
-    records. Left alone, a busy pipeline takes many small batches and spends itself on them; a single
-    record at a time means that nobody is in a hurry but that one, and nothing waits.
-    """
-    return min(LONGEST_PAUSE_S, PAUSE_A_RECORD_S * (records - 1))
 
 
 class Producer:
@@ -185,14 +174,16 @@ class Consumer:
         handled: dict[TopicPartition, int] = {}
         generation = self.generation
         committing: asyncio.Task[None] | None = None
-        committed_at = looked_at = not_before = time.monotonic()
+        committed_at = looked_at = time.monotonic()
+        pace = Pace()
         while True:
-            records = await self._read(consumer, not_before)
+            records = await self._read(consumer, pace.not_before)
             now = time.monotonic()
             if records:
+                pace.begun(len(records))
                 await self._handle(records)
                 handled.update({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
-                looked_at, not_before = now, now + pause_s(len(records))
+                looked_at = now
             elif now - looked_at > STUCK_AFTER_S:
                 await self._check_progress(consumer)
                 looked_at = now

@@ -1,10 +1,11 @@
 """Group commit for requests: everybody who arrives while a transaction runs shares the next one."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from services.runtime.bus import pause_s
+from services.runtime.pace import Pace
 from services.runtime.problems import Problem
 
 AT_ONCE = 200
@@ -24,6 +25,7 @@ class GroupCommit(Generic[Request, Result]):
         self._commit = commit
         self._waiting: list[tuple[Request, asyncio.Future[Result]]] = []
         self._running: asyncio.Task[None] | None = None
+        self._pace = Pace()
 
     async def submit(self, request: Request) -> Result:
         """The result of this request. Raises what `commit` raised, or Problem 429 when too many wait."""
@@ -40,7 +42,9 @@ class GroupCommit(Generic[Request, Result]):
     async def _run(self) -> None:
         await asyncio.sleep(0)  # everything that this turn of the loop has already received comes along
         while self._waiting:
+            await asyncio.sleep(self._pace.not_before - time.monotonic())
             batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            self._pace.begun(len(batch))
             try:
                 results = await self._commit([request for request, _ in batch])
                 assert len(results) == len(batch), "a result for each request"
@@ -52,5 +56,4 @@ class GroupCommit(Generic[Request, Result]):
                 for (_, future), result in zip(batch, results, strict=True):
                     if not future.done():
                         future.set_result(result)
-            await asyncio.sleep(pause_s(len(batch)))
         self._running = None  # no await since the queue was seen empty: nobody can have been forgotten

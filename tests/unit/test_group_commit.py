@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from services.runtime import group_commit
-from services.runtime.bus import LONGEST_PAUSE_S, pause_s
 from services.runtime.group_commit import GroupCommit
 from services.runtime.problems import Problem
 from tests.unit.turns import soon, turn
@@ -149,11 +148,3 @@ async def test_nobody_is_forgotten_whenever_they_arrive() -> None:
         second = asyncio.create_task(late(group, after))
         assert await group.submit(1) == 1
         assert await soon(second) == 2
-
-
-def test_a_lonely_record_does_not_wait_and_a_crowd_not_long() -> None:
-    assert pause_s(1) == 0
-    assert pause_s(2) > 0
-    pauses = [pause_s(records) for records in range(1, 1000)]
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_PAUSE_S
