@@ -96,14 +96,14 @@ class Database:
                 await self._pool
                 self._is_open = True
         async with asyncio.timeout(LOAN_S):  # cheaper than the pool's own, which makes a task of each loan
-            driver = cast(asyncpg.Connection, await self._pool.acquire())
+            lent = await self._pool.acquire()
         try:
-            yield driver
+            yield cast(asyncpg.Connection, lent)
         except (asyncio.CancelledError, *AWAY):
-            driver.terminate()  # in the middle of who knows what: not worth keeping
+            lent.terminate()  # in the middle of who knows what: not worth keeping
             raise
         finally:
-            await self._pool.release(driver)
+            await self._pool.release(lent)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
