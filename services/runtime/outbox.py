@@ -11,18 +11,18 @@ idempotent. Nothing polls by id, so no row is skipped because a lower id committ
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
 import msgspec
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import BrokerResponseError, KafkaError
 
 from services.runtime.bus import Producer
 from services.runtime.database import RETRIABLE, Database
-from services.runtime.envelope import Envelope, Outgoing, decode, encode
+from services.runtime.envelope import Envelope, Outgoing, encode, mark_resent
 
 log = structlog.get_logger()
 
@@ -39,6 +39,7 @@ SAVE = """
     WITH swept AS (DELETE FROM outbox WHERE id = ANY($3::bigint[]))
     INSERT INTO outbox (owner, messages) VALUES ($1, $2) RETURNING id
 """
+KEEP = "UPDATE outbox SET messages = $2 WHERE id = $1"
 SWEEP = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 ADOPT = """
     UPDATE outbox SET owner = $1, taken_at = now()
@@ -77,7 +78,7 @@ class Outbox:
         self._sent: list[int] = []
         self._unsent: set[int] = set()
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commits the block's writes together with its messages, or neither; then hands them to `run`."""
         row_id = 0
@@ -118,21 +119,51 @@ class Outbox:
             await self._send(rows)
 
     async def _send(self, rows: list[tuple[int, list[Outgoing]]]) -> None:
-        pause_s = 0.05
         ids = [row_id for row_id, _ in rows]
         try:
-            while True:
-                try:
-                    await self._producer.send(message for _, messages in rows for message in messages)
-                except (KafkaError, OSError, TimeoutError) as error:
-                    log.warning("outbox not sent, trying again", rows=len(rows), error=repr(error))
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2.0, pause_s * 2)
-                else:
-                    self._sent += ids
-                    return
+            if await self._acknowledged([message for _, messages in rows for message in messages]):
+                self._sent += ids
+            else:
+                for row_id, messages in rows:
+                    await self._send_alone(row_id, messages)
         finally:
             self._unsent.difference_update(ids)  # sent, or to be adopted again
+
+    async def _acknowledged(self, messages: list[Outgoing]) -> bool:
+        """Repeats until Kafka has them all. False: the broker will not have one of them."""
+        pause_s = 0.05
+        while True:
+            try:
+                await self._producer.send(messages)
+                return True
+            except (KafkaError, OSError, TimeoutError) as error:
+                if isinstance(error, BrokerResponseError) and not error.retriable:
+                    return False
+                log.warning("outbox not sent, trying again", messages=len(messages), error=repr(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(2.0, pause_s * 2)
+
+    async def _send_alone(self, row_id: int, messages: list[Outgoing]) -> None:
+        """What the broker refuses, as a rule for its size, stays in the row, where the audit finds it and
+        janitors try it again."""
+        refused = await self._refused(messages)
+        if not refused:
+            self._sent.append(row_id)
+            return
+        for message in refused:
+            log.error("Kafka refuses a message", row=row_id, topic=message.topic, subject=message.subject)
+        with contextlib.suppress(*RETRIABLE, asyncpg.PostgresError):  # or the others are repeated, too
+            async with self._database.connection() as sql:
+                await sql.execute(KEEP, row_id, _encoder.encode(refused))
+
+    async def _refused(self, messages: list[Outgoing]) -> list[Outgoing]:
+        """Sends all but the ones it returns, found by halves."""
+        if await self._acknowledged(messages):
+            return []
+        half = len(messages) // 2
+        if not half:
+            return messages
+        return [*await self._refused(messages[:half]), *await self._refused(messages[half:])]
 
     async def _sweep(self) -> None:
         sweep, self._sent = self._sent, []
@@ -162,5 +193,4 @@ class Outbox:
 
 
 def _resent(message: Outgoing) -> Outgoing:
-    envelope = msgspec.structs.replace(decode(message.value), resent=True)
-    return Outgoing(message.topic, message.subject, encode(envelope))
+    return Outgoing(message.topic, message.subject, mark_resent(message.value))
