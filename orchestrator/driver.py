@@ -1,9 +1,8 @@
 """The saga's driver: takes events to the pure core, and what the core decides to Postgres and Kafka.
 
-A saga belongs to the shard of its order, a shard to the orchestrator that Kafka assigned it to. Each
-new owner draws a fencing number, the shard's *epoch*, and each of its transactions checks it: an owner
-that was paused while another took over can write nothing (see `services/runtime/fencing.py`). Only an
-operator's "retry now" works without: it changes nothing but when a question is asked.
+A saga belongs to the shard of its order, a shard to one orchestrator, which proves it in each of its
+transactions (see `orchestrator/shards.py`). Only an operator's "retry now" works without: it changes
+nothing but when a question is asked.
 
 An answer that arrives twice is stepped twice, and the second time the core changes nothing.
 """
@@ -24,6 +23,7 @@ from orchestrator.core import backoff
 from orchestrator.core import saga as core
 from orchestrator.core.journal import LogLine
 from orchestrator.core.sagas import DEFINITIONS
+from orchestrator.shards import Shards
 from orchestrator.store import SagaRow
 from services.contract import topics
 from services.runtime import dead_letters, fencing
@@ -45,28 +45,10 @@ class Driver:
 
     def __init__(self, name: str, database: Database, outbox: Outbox, sample: float) -> None:
         self._name = name
-        self._database = database
         self._outbox = outbox
         self._sample = sample
-        self._assigned: set[int] = set()
-        self._epochs: dict[int, int] = {}
-        self._owning = asyncio.Lock()
-
-    async def own(self, shards: set[int]) -> None:
-        """Kafka has assigned these shards, and no others, to this process.
-
-        Their messages may arrive before the last of them is claimed; `handle` waits for that.
-        """
-        async with self._owning:
-            self._assigned, self._epochs = set(shards), {}
-            for shard in sorted(shards):
-                await insist(partial(self._claim, shard))
-
-    async def _claim(self, shard: int) -> None:
-        async with self._database.transaction() as sql:
-            epoch = await fencing.issue(sql, fence_of(shard))
-        self._epochs[shard] = epoch
-        log.info("owns a shard", shard=shard, epoch=epoch)
+        self._shards = Shards(database)
+        self.own = self._shards.own
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Steps each saga through what arrived for it. Raises StaleHolder when another owns its shard."""
@@ -77,15 +59,14 @@ class Driver:
                 arrivals.append(read(record))
             except Malformed as error:
                 letters.append(DeadLetter(record, str(error)))
-        async with self._owning:
+        async with self._shards.lock:
             # Records may be left of shards that are no longer ours: their owner reads them too.
-            arrivals = [
-                a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in self._assigned
-            ]
+            assigned = self._shards.assigned
+            arrivals = [a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in assigned]
             try:
                 await self._narrow(arrivals, letters)
             except fencing.StaleHolder:
-                self._epochs.clear()  # whatever is still ours will be assigned to us again
+                self._shards.lose_all()  # whatever is still ours will be assigned to us again
                 raise
 
     async def _narrow(self, arrivals: Sequence[Arrival], letters: Sequence[DeadLetter]) -> None:
@@ -109,7 +90,7 @@ class Driver:
     async def _handle(self, arrivals: Sequence[Arrival], letters: Sequence[DeadLetter]) -> None:
         async with self._outbox.transaction() as tx:
             shards = {shard_of(arrival.envelope.subject, topics.PARTITIONS) for arrival in arrivals}
-            await self._check(tx, shards)
+            await self._shards.check(tx.sql, shards)
             rows = await store.load(tx.sql, [arrival.key for arrival in arrivals])
             stepped: dict[tuple[str, str], SagaRow] = {}
             for arrival in arrivals:
@@ -125,12 +106,6 @@ class Driver:
             if letters:
                 await dead_letters.bury(tx, letters, topic=topics.DEAD_LETTERS, source=self._name)
 
-    async def _check(self, tx: Transaction, shards: Iterable[int]) -> None:
-        missing = sorted(set(shards) - self._epochs.keys())
-        if missing:
-            raise fencing.StaleHolder([fence_of(shard) for shard in missing])
-        await fencing.check(tx.sql, {fence_of(shard): self._epochs[shard] for shard in shards})
-
     def _begin(self, tx: Transaction, arrival: Arrival) -> SagaRow:
         order_id, kind = arrival.key
         saga, effects = core.begin(DEFINITIONS[kind])
@@ -140,7 +115,7 @@ class Driver:
             order_id=order_id,
             kind=kind,
             shard=shard,
-            epoch=self._epochs[shard],
+            epoch=self._shards.epochs[shard],
             saga=saga,
             payload=bytes(arrival.envelope.data),
             traceparent=arrival.envelope.traceparent,
@@ -169,7 +144,7 @@ class Driver:
 
     def _take_over(self, tx: Transaction, row: SagaRow) -> None:
         """A saga that another owner wrote last is resumed: what is unanswered is asked again."""
-        epoch = self._epochs[row.shard]
+        epoch = self._shards.epochs[row.shard]
         if row.epoch == epoch:
             return
         row.epoch, row.keep_log = epoch, True
@@ -217,8 +192,9 @@ class Driver:
         resumed: dict[int, int] = {}
         while True:
             await asyncio.sleep(LOOK_AT_TIMERS_EVERY_S)
-            epochs = dict(self._epochs)
             try:
+                await self._shards.reclaim()
+                epochs = dict(self._shards.epochs)
                 for shard, epoch in epochs.items():
                     if resumed.get(shard) != epoch:
                         while await insist(partial(self._resume, shard, epoch)) == AT_ONCE:
@@ -228,11 +204,11 @@ class Driver:
                     pass
             except fencing.StaleHolder as error:
                 log.info("timers of these shards stopped", error=str(error))
-                self._epochs = {s: e for s, e in self._epochs.items() if fence_of(s) not in error.names}
+                self._shards.lose(error.names)
 
     async def _resume(self, shard: int, epoch: int) -> int:
-        async with self._outbox.transaction() as tx:
-            await self._check(tx, [shard])
+        async with self._shards.lock, self._outbox.transaction() as tx:
+            await self._shards.check(tx.sql, [shard])
             rows = await store.unowned(tx.sql, shard, epoch, AT_ONCE)
             for row in rows:
                 self._take_over(tx, row)
@@ -240,8 +216,8 @@ class Driver:
         return len(rows)
 
     async def _ring(self, shards: set[int]) -> int:
-        async with self._outbox.transaction() as tx:
-            await self._check(tx, shards)
+        async with self._shards.lock, self._outbox.transaction() as tx:
+            await self._shards.check(tx.sql, shards)
             rows = await store.due(tx.sql, shards, AT_ONCE)
             for row in rows:
                 self._rung(tx, row)
@@ -278,7 +254,3 @@ class Driver:
                 self._perform(tx, row, effects)
             await store.save(tx.sql, running)
         return [row.kind for row in running]
-
-
-def fence_of(shard: int) -> str:
-    return f"shard:{shard}"
