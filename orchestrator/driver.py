@@ -10,10 +10,11 @@ An answer that arrives twice is stepped twice, and the second time the core chan
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import asyncpg
 import structlog
 
 from orchestrator import store
@@ -38,6 +39,9 @@ log = structlog.get_logger()
 LOOK_AT_TIMERS_EVERY_S = 0.5
 AT_ONCE = 500
 """Sagas stepped in one transaction of the timer loop."""
+
+STUCK_FOR_S = 60.0
+"""Until the timer of a saga that cannot go on rings again: a later version may know what to do with it."""
 
 
 class Driver:
@@ -209,19 +213,35 @@ class Driver:
     async def _resume(self, shard: int, epoch: int) -> int:
         async with self._shards.lock, self._outbox.transaction() as tx:
             await self._shards.check(tx.sql, [shard])
-            rows = await store.unowned(tx.sql, shard, epoch, AT_ONCE)
-            for row in rows:
-                self._take_over(tx, row)
-            await store.save(tx.sql, rows)
-        return len(rows)
+            return await self._each(tx, await store.unowned(tx.sql, shard, epoch, AT_ONCE), self._take_over)
 
     async def _ring(self, shards: set[int]) -> int:
         async with self._shards.lock, self._outbox.transaction() as tx:
             await self._shards.check(tx.sql, shards)
-            rows = await store.due(tx.sql, shards, AT_ONCE)
-            for row in rows:
-                self._rung(tx, row)
-            await store.save(tx.sql, rows)
+            return await self._each(tx, await store.due(tx.sql, shards, AT_ONCE), self._rung)
+
+    async def _each(
+        self,
+        tx: Transaction,
+        records: Sequence[asyncpg.Record],
+        go_on: Callable[[Transaction, SagaRow], None],
+    ) -> int:
+        """How many sagas went on. One that cannot, of a kind or in a state that nobody knows, holds up no
+        other: it says nothing, stays as it is, and is looked at again after a while."""
+        rows: list[SagaRow] = []
+        stuck: list[tuple[str, str]] = []
+        for record in records:
+            said = len(tx.messages)
+            try:
+                row = store.read(record)
+                go_on(tx, row)
+                rows.append(row)
+            except Exception:
+                del tx.messages[said:]
+                stuck.append((record["order_id"], record["kind"]))
+                log.exception("saga cannot go on", key=stuck[-1])
+        await store.save(tx.sql, rows)
+        await store.put_off(tx.sql, stuck, STUCK_FOR_S)
         return len(rows)
 
     def _rung(self, tx: Transaction, row: SagaRow) -> None:
