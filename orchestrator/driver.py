@@ -178,12 +178,13 @@ class Driver:
         )
 
     def _arm(self, row: SagaRow, token: str, attempt: int) -> None:
-        """Leaves a timer alone that has yet to ring: a saga that goes well moves its index entry only once.
+        """Leaves a timer alone that rings soon enough: a saga that goes well moves its index entry only once.
 
         When it rings it will be found to be for a phase gone by, and armed anew.
         """
         now = datetime.now(UTC)
-        if row.wake_at is not None and row.wake_at > now:
+        soon_enough = now + timedelta(seconds=backoff.longest_s(attempt))
+        if row.wake_at is not None and now < row.wake_at <= soon_enough:
             return
         row.wake_for = token
         row.wake_at = now + timedelta(seconds=backoff.delay_s(attempt, random.random()))
