@@ -19,6 +19,7 @@ import asyncpg
 import msgspec
 import structlog
 from aiokafka.errors import BrokerResponseError, KafkaError
+from msgspec.structs import replace
 
 from services.runtime.bus import Producer
 from services.runtime.database import RETRIABLE, Database
@@ -30,7 +31,7 @@ ADOPT_AFTER_S = 5.0
 """A row this old was left behind; a living but slow writer may be overtaken, which only repeats messages."""
 
 ADOPT_AT_ONCE = 100
-"""Rows; each may hold the messages of a whole batch."""
+"""Rows; each may hold the messages of a whole batch. While so many wait for Kafka, no more are adopted."""
 
 SWEEP_EVERY_S = 0.5
 """How long the rows of an idle process outlive their sending."""
@@ -41,12 +42,13 @@ SAVE = """
 """
 KEEP = "UPDATE outbox SET messages = $2 WHERE id = $1"
 SWEEP = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+# An array, so that it is selected once: a plan may ask `IN` for each row, and the limit would be none.
 ADOPT = """
     UPDATE outbox SET owner = $1, taken_at = now()
-    WHERE id IN (
+    WHERE id = ANY(ARRAY(
         SELECT id FROM outbox
         WHERE owner = ANY($2::text[]) OR taken_at < now() - make_interval(secs => $3)
-        ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
+        ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED))
     RETURNING id, messages
 """
 
@@ -177,20 +179,18 @@ class Outbox:
     async def adopt(self, *, predecessor: bool = False) -> int:
         """Takes over what dead processes left behind, or what this one's own earlier life did.
 
-        Returns how many rows were taken. Called at start for the predecessor of the same name, and by
-        the janitor, for everybody.
+        Returns how many rows were taken, not more than can wait in memory. Called at start for the
+        predecessor of the same name, and by the janitor, for everybody.
         """
         taken = 0
         owners = [self._owner] if predecessor else []
-        while True:
+        while len(self._unsent) < ADOPT_AT_ONCE:
             async with self._database.transaction() as sql:
                 rows = await sql.fetch(ADOPT, self._owner, owners, ADOPT_AFTER_S, ADOPT_AT_ONCE)
             for row in rows:
-                self._enqueue(row["id"], [_resent(m) for m in _decoder.decode(row["messages"])])
+                messages = _decoder.decode(row["messages"])
+                self._enqueue(row["id"], [replace(m, value=mark_resent(m.value)) for m in messages])
             taken += len(rows)
             if len(rows) < ADOPT_AT_ONCE or predecessor:
-                return taken
-
-
-def _resent(message: Outgoing) -> Outgoing:
-    return Outgoing(message.topic, message.subject, mark_resent(message.value))
+                break
+        return taken

@@ -13,8 +13,8 @@ from services.contract import topics
 from services.contract.messages import ProductChanged
 from services.runtime.bus import Producer
 from services.runtime.database import Database
-from services.runtime.envelope import Envelope, Outgoing, decode, seal
-from services.runtime.outbox import Outbox
+from services.runtime.envelope import Envelope, Outgoing, decode, encode, seal
+from services.runtime.outbox import ADOPT_AT_ONCE, Outbox
 from tests.e2e.shopper import eventually
 from tests.integration.loops import running
 
@@ -74,3 +74,38 @@ async def test_a_message_that_kafka_refuses_stays_alone_and_its_neighbours_go(
             tx.put(TOPIC, say(f"{run}-6"))
         await eventually(look, {f"{run}-{number}" for number in (0, 1, 2, 4, 5, 6)})
     await producer.close()
+
+
+async def leave(database: Database, owner: str, subjects: list[str], age_s: int = 0) -> None:
+    """Rows as a process leaves them that dies between commit and send."""
+    rows = [msgspec.msgpack.encode([Outgoing(TOPIC, s, encode(say(s)))]) for s in subjects]
+    query = """
+        INSERT INTO outbox (owner, messages, taken_at)
+        SELECT $1, messages, now() - make_interval(secs => $3) FROM unnest($2::bytea[]) AS messages
+    """
+    async with database.connection() as sql:
+        await sql.execute(query, owner, rows, age_s)
+
+
+async def test_a_new_life_sends_what_its_predecessor_left_and_nobody_elses(
+    database: Database, stack: dict[str, Any]
+) -> None:
+    mine, others = f"mine-{uuid4().hex}", f"others-{uuid4().hex}"
+    await leave(database, "test-reborn", [mine])
+    await leave(database, "test-living", [others])
+    producer = Producer(stack["kafka"], topics.PARTITIONS)
+    outbox = Outbox("test-reborn", database, producer)
+    assert await outbox.adopt(predecessor=True) == 1
+    async with heard(stack) as look, running(outbox.run):
+        await eventually(look, {mine})
+        await eventually(partial(left, database, "test-reborn"), [])
+    assert await left(database, "test-living") == [others]
+    await producer.close()
+
+
+async def test_while_kafka_is_away_no_more_is_adopted_than_can_wait(database: Database) -> None:
+    await leave(database, "test-ghost", [f"ghost-{n}" for n in range(2 * ADOPT_AT_ONCE + 1)], age_s=60)
+    outbox = Outbox("test-heir", database, Producer("nowhere:1", topics.PARTITIONS))
+    assert await outbox.adopt() == ADOPT_AT_ONCE
+    assert await outbox.adopt() == 0
+    assert len(await left(database, "test-ghost")) == ADOPT_AT_ONCE + 1
