@@ -1,5 +1,6 @@
 """The payment service's HTTP routes: customers and their accounts."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import asyncpg
@@ -10,7 +11,7 @@ from pydantic import Field
 from services.payment import model, store
 from services.payment.store import Transfer
 from services.runtime import idempotency
-from services.runtime.database import Database
+from services.runtime.database import Database, insist
 from services.runtime.http import Strict
 from services.runtime.ids import uuid7
 from services.runtime.problems import Problem
@@ -81,6 +82,9 @@ class CustomerRoutes:
     async def _open(self, customers: list[NewCustomer]) -> int:
         if len({customer.customer_id for customer in customers}) < len(customers):
             raise Problem(422, "invalid-request", "customers: name each customer once")
+        return await insist(partial(self._open_all, customers))
+
+    async def _open_all(self, customers: list[NewCustomer]) -> int:
         async with self._database.transaction() as sql:
             created = await store.open_customers(
                 sql, [c.customer_id for c in customers], [c.currency for c in customers]
