@@ -10,10 +10,15 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from services.contract import topics
+from services.inventory.api import NewProduct, ProductRoutes
 from services.payment import model, store
 from services.payment.api import CustomerImport, CustomerRoutes, NewCustomer
+from services.runtime.bus import Producer
 from services.runtime.database import Database
 from services.runtime.ids import uuid7
+from services.runtime.outbox import Outbox
+from services.runtime.problems import Problem
 from tests.e2e.shopper import eventually
 
 TWO_CURRENCIES = ("XAA", "XBB")
@@ -89,3 +94,27 @@ async def test_an_import_that_lost_a_deadlock_starts_over(stack: dict[str, Any])
             await other.execute(open_account, first)  # Postgres ends who waited first
             await transaction.rollback()
         assert (await task).created == 2
+
+
+async def test_of_two_who_add_a_product_at_once_one_is_told_that_it_exists(stack: dict[str, Any]) -> None:
+    async with database_of("inventory", stack) as inventory:
+        outbox = Outbox("test-products", inventory, Producer("nowhere:1", topics.PARTITIONS))
+        create = ProductRoutes("test", inventory, outbox).create
+        sku = f"p-{uuid4().hex}"
+        async with inventory.connection() as other:
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute(
+                "INSERT INTO products (sku, name, price, currency) VALUES ($1, '', 1, 'EUR')", sku
+            )
+            twins = [NewProduct(sku=sku, name=name, price=1, currency="EUR", stock=7) for name in "AB"]
+            tasks = [asyncio.create_task(create(twin)) for twin in twins]
+            await eventually(partial(waiting, inventory), 2)
+            await transaction.rollback()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        [added] = [a for a in answers if not isinstance(a, BaseException)]
+        [refused] = [a for a in answers if isinstance(a, Problem)]
+        assert refused.status == 409
+        async with inventory.connection() as sql:
+            rows = await sql.fetch("SELECT name, version FROM products WHERE sku = $1", sku)
+        assert [tuple(row) for row in rows] == [(added.name, 1)], "nor did the second one change it"
