@@ -18,6 +18,9 @@ from services.runtime.problems import Problem
 
 MOST_CUSTOMERS = 100_000
 
+AT_ONCE = 1_000
+"""Rows of an import in one statement: what is done for them in one go takes others some ten milliseconds."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["customer-000001"])]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["EUR"])]
 Money = Annotated[int, Field(ge=0, le=10**12, description="minor units", examples=[100_00])]
@@ -85,13 +88,19 @@ class CustomerRoutes:
         return await insist(partial(self._open_all, customers))
 
     async def _open_all(self, customers: list[NewCustomer]) -> int:
+        created = 0
+        customers = sorted(customers, key=lambda customer: customer.customer_id)
         async with self._database.transaction() as sql:
-            created = await store.open_customers(
-                sql, [c.customer_id for c in customers], [c.currency for c in customers]
-            )
-            first = [c for c in customers if c.balance and c.customer_id in created]
-            await store.post(sql, [_deposit(c.customer_id, c.balance, c.currency) for c in first])
-        return len(created)
+            await store.open_system(sql, {customer.currency for customer in customers})
+            for start in range(0, len(customers), AT_ONCE):
+                some = customers[start : start + AT_ONCE]
+                new = await store.open_customers(
+                    sql, [c.customer_id for c in some], [c.currency for c in some]
+                )
+                first = [c for c in some if c.balance and c.customer_id in new]
+                await store.post(sql, [_deposit(c.customer_id, c.balance, c.currency) for c in first])
+                created += len(new)
+        return created
 
     async def read(self, customer_id: str) -> Customer:
         """A customer's account as it is now."""

@@ -103,7 +103,11 @@ async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
     )
 
 
+async def open_system(sql: asyncpg.Connection, currencies: Iterable[str]) -> None:
+    """Opens the bank's and the revenue's account of each currency, if they are new."""
+    await sql.execute(OPEN_SYSTEM, list(currencies))
+
+
 async def open_customers(sql: asyncpg.Connection, ids: Sequence[str], currencies: Sequence[str]) -> set[str]:
     """Opens accounts, with nothing in them, and returns the ids of those that are new."""
-    await sql.execute(OPEN_SYSTEM, sorted(set(currencies)))
     return {row["account_id"] for row in await sql.fetch(OPEN_CUSTOMERS, ids, currencies)}

@@ -64,6 +64,7 @@ async def test_accounts_of_two_currencies_are_locked_in_one_order(
     async with database_of("payment", stack) as payment:
         customers = [f"c-{uuid4().hex}" for _ in TWO_CURRENCIES]
         async with payment.transaction() as sql:
+            await store.open_system(sql, TWO_CURRENCIES)
             await store.open_customers(sql, customers, TWO_CURRENCIES)
 
         async def worked() -> None:
