@@ -1,9 +1,8 @@
 """The saga's driver: takes events to the pure core, and what the core decides to Postgres and Kafka.
 
-A saga belongs to the shard of its order, a shard to the orchestrator that Kafka assigned it to. Each
-new owner draws a fencing number, the shard's *epoch*, and each of its transactions checks it: an owner
-that was paused while another took over can write nothing (see `services/runtime/fencing.py`). Only an
-operator's "retry now" works without: it changes nothing but when a question is asked.
+A saga belongs to the shard of its order, a shard to one orchestrator, which proves it in each of its
+transactions (see `orchestrator/shards.py`). Only an operator's "retry now" works without: it changes
+nothing but when a question is asked.
 
 An answer that arrives twice is stepped twice, and the second time the core changes nothing.
 """
@@ -11,10 +10,11 @@ An answer that arrives twice is stepped twice, and the second time the core chan
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import asyncpg
 import structlog
 
 from orchestrator import store
@@ -24,6 +24,7 @@ from orchestrator.core import backoff
 from orchestrator.core import saga as core
 from orchestrator.core.journal import LogLine
 from orchestrator.core.sagas import DEFINITIONS
+from orchestrator.shards import Shards
 from orchestrator.store import SagaRow
 from services.contract import topics
 from services.runtime import dead_letters, fencing
@@ -39,34 +40,19 @@ LOOK_AT_TIMERS_EVERY_S = 0.5
 AT_ONCE = 500
 """Sagas stepped in one transaction of the timer loop."""
 
+STUCK_FOR_S = 60.0
+"""Until the timer of a saga that cannot go on rings again: a later version may know what to do with it."""
+
 
 class Driver:
     """Runs the sagas of the shards that this process owns. `sample` is the share of journals kept."""
 
     def __init__(self, name: str, database: Database, outbox: Outbox, sample: float) -> None:
         self._name = name
-        self._database = database
         self._outbox = outbox
         self._sample = sample
-        self._assigned: set[int] = set()
-        self._epochs: dict[int, int] = {}
-        self._owning = asyncio.Lock()
-
-    async def own(self, shards: set[int]) -> None:
-        """Kafka has assigned these shards, and no others, to this process.
-
-        Their messages may arrive before the last of them is claimed; `handle` waits for that.
-        """
-        async with self._owning:
-            self._assigned, self._epochs = set(shards), {}
-            for shard in sorted(shards):
-                await insist(partial(self._claim, shard))
-
-    async def _claim(self, shard: int) -> None:
-        async with self._database.transaction() as sql:
-            epoch = await fencing.issue(sql, fence_of(shard))
-        self._epochs[shard] = epoch
-        log.info("owns a shard", shard=shard, epoch=epoch)
+        self._shards = Shards(database)
+        self.own = self._shards.own
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Steps each saga through what arrived for it. Raises StaleHolder when another owns its shard."""
@@ -77,15 +63,14 @@ class Driver:
                 arrivals.append(read(record))
             except Malformed as error:
                 letters.append(DeadLetter(record, str(error)))
-        async with self._owning:
+        async with self._shards.lock:
             # Records may be left of shards that are no longer ours: their owner reads them too.
-            arrivals = [
-                a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in self._assigned
-            ]
+            assigned = self._shards.assigned
+            arrivals = [a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in assigned]
             try:
                 await self._narrow(arrivals, letters)
             except fencing.StaleHolder:
-                self._epochs.clear()  # whatever is still ours will be assigned to us again
+                self._shards.lose_all()  # whatever is still ours will be assigned to us again
                 raise
 
     async def _narrow(self, arrivals: Sequence[Arrival], letters: Sequence[DeadLetter]) -> None:
@@ -109,7 +94,7 @@ class Driver:
     async def _handle(self, arrivals: Sequence[Arrival], letters: Sequence[DeadLetter]) -> None:
         async with self._outbox.transaction() as tx:
             shards = {shard_of(arrival.envelope.subject, topics.PARTITIONS) for arrival in arrivals}
-            await self._check(tx, shards)
+            await self._shards.check(tx.sql, shards)
             rows = await store.load(tx.sql, [arrival.key for arrival in arrivals])
             stepped: dict[tuple[str, str], SagaRow] = {}
             for arrival in arrivals:
@@ -125,12 +110,6 @@ class Driver:
             if letters:
                 await dead_letters.bury(tx, letters, topic=topics.DEAD_LETTERS, source=self._name)
 
-    async def _check(self, tx: Transaction, shards: Iterable[int]) -> None:
-        missing = sorted(set(shards) - self._epochs.keys())
-        if missing:
-            raise fencing.StaleHolder([fence_of(shard) for shard in missing])
-        await fencing.check(tx.sql, {fence_of(shard): self._epochs[shard] for shard in shards})
-
     def _begin(self, tx: Transaction, arrival: Arrival) -> SagaRow:
         order_id, kind = arrival.key
         saga, effects = core.begin(DEFINITIONS[kind])
@@ -140,7 +119,7 @@ class Driver:
             order_id=order_id,
             kind=kind,
             shard=shard,
-            epoch=self._epochs[shard],
+            epoch=self._shards.epochs[shard],
             saga=saga,
             payload=bytes(arrival.envelope.data),
             traceparent=arrival.envelope.traceparent,
@@ -169,7 +148,7 @@ class Driver:
 
     def _take_over(self, tx: Transaction, row: SagaRow) -> None:
         """A saga that another owner wrote last is resumed: what is unanswered is asked again."""
-        epoch = self._epochs[row.shard]
+        epoch = self._shards.epochs[row.shard]
         if row.epoch == epoch:
             return
         row.epoch, row.keep_log = epoch, True
@@ -199,12 +178,13 @@ class Driver:
         )
 
     def _arm(self, row: SagaRow, token: str, attempt: int) -> None:
-        """Leaves a timer alone that has yet to ring: a saga that goes well moves its index entry only once.
+        """Leaves a timer alone that rings soon enough: a saga that goes well moves its index entry only once.
 
         When it rings it will be found to be for a phase gone by, and armed anew.
         """
         now = datetime.now(UTC)
-        if row.wake_at is not None and row.wake_at > now:
+        soon_enough = now + timedelta(seconds=backoff.longest_s(attempt))
+        if row.wake_at is not None and now < row.wake_at <= soon_enough:
             return
         row.wake_for = token
         row.wake_at = now + timedelta(seconds=backoff.delay_s(attempt, random.random()))
@@ -217,8 +197,9 @@ class Driver:
         resumed: dict[int, int] = {}
         while True:
             await asyncio.sleep(LOOK_AT_TIMERS_EVERY_S)
-            epochs = dict(self._epochs)
             try:
+                await self._shards.reclaim()
+                epochs = dict(self._shards.epochs)
                 for shard, epoch in epochs.items():
                     if resumed.get(shard) != epoch:
                         while await insist(partial(self._resume, shard, epoch)) == AT_ONCE:
@@ -228,24 +209,40 @@ class Driver:
                     pass
             except fencing.StaleHolder as error:
                 log.info("timers of these shards stopped", error=str(error))
-                self._epochs = {s: e for s, e in self._epochs.items() if fence_of(s) not in error.names}
+                self._shards.lose(error.names)
 
     async def _resume(self, shard: int, epoch: int) -> int:
-        async with self._outbox.transaction() as tx:
-            await self._check(tx, [shard])
-            rows = await store.unowned(tx.sql, shard, epoch, AT_ONCE)
-            for row in rows:
-                self._take_over(tx, row)
-            await store.save(tx.sql, rows)
-        return len(rows)
+        async with self._shards.lock, self._outbox.transaction() as tx:
+            await self._shards.check(tx.sql, [shard])
+            return await self._each(tx, await store.unowned(tx.sql, shard, epoch, AT_ONCE), self._take_over)
 
     async def _ring(self, shards: set[int]) -> int:
-        async with self._outbox.transaction() as tx:
-            await self._check(tx, shards)
-            rows = await store.due(tx.sql, shards, AT_ONCE)
-            for row in rows:
-                self._rung(tx, row)
-            await store.save(tx.sql, rows)
+        async with self._shards.lock, self._outbox.transaction() as tx:
+            await self._shards.check(tx.sql, shards)
+            return await self._each(tx, await store.due(tx.sql, shards, AT_ONCE), self._rung)
+
+    async def _each(
+        self,
+        tx: Transaction,
+        records: Sequence[asyncpg.Record],
+        go_on: Callable[[Transaction, SagaRow], None],
+    ) -> int:
+        """How many sagas went on. One that cannot, of a kind or in a state that nobody knows, holds up no
+        other: it says nothing, stays as it is, and is looked at again after a while."""
+        rows: list[SagaRow] = []
+        stuck: list[tuple[str, str]] = []
+        for record in records:
+            said = len(tx.messages)
+            try:
+                row = store.read(record)
+                go_on(tx, row)
+                rows.append(row)
+            except Exception:
+                del tx.messages[said:]
+                stuck.append((record["order_id"], record["kind"]))
+                log.exception("saga cannot go on", key=stuck[-1])
+        await store.save(tx.sql, rows)
+        await store.put_off(tx.sql, stuck, STUCK_FOR_S)
         return len(rows)
 
     def _rung(self, tx: Transaction, row: SagaRow) -> None:
@@ -278,7 +275,3 @@ class Driver:
                 self._perform(tx, row, effects)
             await store.save(tx.sql, running)
         return [row.kind for row in running]
-
-
-def fence_of(shard: int) -> str:
-    return f"shard:{shard}"

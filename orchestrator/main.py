@@ -1,7 +1,5 @@
 """One orchestrator process: drives the sagas of the shards that Kafka assigns to it."""
 
-import os
-
 from orchestrator.api import TransactionRoutes
 from orchestrator.driver import Driver
 from services.contract import topics
@@ -17,8 +15,7 @@ DESCRIPTION = "Distributed transactions: their journals, and what an operator ca
 
 async def main(settings: Settings) -> None:
     parts = Plumbing.of(settings, topics.PARTITIONS)
-    sample = float(os.environ.get("JOURNAL_SAMPLE", "1"))
-    driver = Driver(parts.name, parts.database, parts.outbox, sample)
+    driver = Driver(parts.name, parts.database, parts.outbox, settings.journal_sample)
     sagas = Consumer(settings.kafka_bootstrap, topics.SAGAS, "orchestrator", driver.handle, driver.own)
     janitor = Janitor("orchestrator", parts, [])
 

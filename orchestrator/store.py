@@ -48,6 +48,10 @@ SAVE = """
         keep_log = excluded.keep_log,
         log = CASE WHEN excluded.running OR excluded.keep_log THEN s.log || excluded.log ELSE '' END
 """
+PUT_OFF = """
+    UPDATE sagas SET wake_at = now() + make_interval(secs => $3)
+    WHERE (order_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+"""
 LISTED = """
     SELECT order_id::text, kind, running, state, outcome, started_at, ended_at, wake_at, epoch, shard,
            EXTRACT(epoch FROM coalesce(ended_at, now()) - started_at)::float8 AS age_s
@@ -88,7 +92,8 @@ class SagaRow:
         return self.order_id, self.kind
 
 
-def _row(row: asyncpg.Record) -> SagaRow:
+def read(row: asyncpg.Record) -> SagaRow:
+    """Raises MsgspecError for a state that is none."""
     order_id, kind, shard, epoch, state, *rest = row.values()
     return SagaRow(order_id, kind, shard, epoch, _state.decode(state), *rest)
 
@@ -96,17 +101,22 @@ def _row(row: asyncpg.Record) -> SagaRow:
 async def load(sql: asyncpg.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SagaRow]:
     asked = sorted(set(keys))
     rows = await sql.fetch(LOAD, [order_id for order_id, _ in asked], [kind for _, kind in asked])
-    return {row.key: row for row in map(_row, rows)}
+    return {row.key: row for row in map(read, rows)}
 
 
-async def due(sql: asyncpg.Connection, shards: Iterable[int], most: int) -> list[SagaRow]:
-    """Sagas of these shards whose timer has rung."""
-    return [_row(row) for row in await sql.fetch(DUE, list(shards), most)]
+async def due(sql: asyncpg.Connection, shards: Iterable[int], most: int) -> list[asyncpg.Record]:
+    """Sagas of these shards whose timer has rung, unread."""
+    return await sql.fetch(DUE, list(shards), most)
 
 
-async def unowned(sql: asyncpg.Connection, shard: int, epoch: int, most: int) -> list[SagaRow]:
-    """Running sagas of a shard that an earlier owner wrote last."""
-    return [_row(row) for row in await sql.fetch(UNOWNED, shard, epoch, most)]
+async def unowned(sql: asyncpg.Connection, shard: int, epoch: int, most: int) -> list[asyncpg.Record]:
+    """Running sagas of a shard that an earlier owner wrote last, unread."""
+    return await sql.fetch(UNOWNED, shard, epoch, most)
+
+
+async def put_off(sql: asyncpg.Connection, keys: Sequence[tuple[str, str]], for_s: float) -> None:
+    if keys:
+        await sql.execute(PUT_OFF, [order_id for order_id, _ in keys], [kind for _, kind in keys], for_s)
 
 
 async def save(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:

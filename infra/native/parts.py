@@ -146,6 +146,7 @@ def _replica(
         is_ready=functools.partial(probes.http_ok, port, "/readyz"),
         directory=REPO,
         environment={
+            "JOURNAL_SAMPLE": "1",
             **shared,
             "PROCESS_NAME": name,
             "HTTP_HOST": configuration.HOST,

@@ -21,5 +21,10 @@ def delay_s(attempt: int, fraction: float) -> float:
     after a question, so the patience for an answer comes before it.
     """
     assert attempt >= 1 and 0.0 <= fraction < 1.0, (attempt, fraction)
+    return PATIENCE_S + fraction * (longest_s(attempt) - PATIENCE_S)
+
+
+def longest_s(attempt: int) -> float:
+    """What `delay_s` stays below, whatever the dice."""
     doublings = min(attempt - 1, 10)  # beyond the cap anyway; 2.0 ** 1024 would overflow
-    return PATIENCE_S + fraction * min(CAP_S, BASE_S * 2.0**doublings)
+    return PATIENCE_S + min(CAP_S, BASE_S * 2.0**doublings)

@@ -26,7 +26,7 @@ SAVE = """
 MOVE_HOLDS = """
     UPDATE holds SET state = $3 WHERE order_id = ANY($1::uuid[]) AND state = $2 RETURNING sku, quantity
 """
-# Sorted, so that two imports at once cannot deadlock.
+# Sorted, so that two imports at once cannot deadlock; the parts of a large one come in order, too.
 UPSERT_PRODUCTS = """
     INSERT INTO products AS p (sku, name, price, currency)
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS n (sku, name, price, currency)

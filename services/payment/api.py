@@ -1,5 +1,6 @@
 """The payment service's HTTP routes: customers and their accounts."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import asyncpg
@@ -10,12 +11,15 @@ from pydantic import Field
 from services.payment import model, store
 from services.payment.store import Transfer
 from services.runtime import idempotency
-from services.runtime.database import Database
+from services.runtime.database import Database, insist
 from services.runtime.http import Strict
 from services.runtime.ids import uuid7
 from services.runtime.problems import Problem
 
 MOST_CUSTOMERS = 100_000
+
+AT_ONCE = 1_000
+"""Rows of an import in one statement: what is done for them in one go takes others some ten milliseconds."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["customer-000001"])]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["EUR"])]
@@ -81,13 +85,22 @@ class CustomerRoutes:
     async def _open(self, customers: list[NewCustomer]) -> int:
         if len({customer.customer_id for customer in customers}) < len(customers):
             raise Problem(422, "invalid-request", "customers: name each customer once")
+        return await insist(partial(self._open_all, customers))
+
+    async def _open_all(self, customers: list[NewCustomer]) -> int:
+        created = 0
+        customers = sorted(customers, key=lambda customer: customer.customer_id)
         async with self._database.transaction() as sql:
-            created = await store.open_customers(
-                sql, [c.customer_id for c in customers], [c.currency for c in customers]
-            )
-            first = [c for c in customers if c.balance and c.customer_id in created]
-            await store.post(sql, [_deposit(c.customer_id, c.balance, c.currency) for c in first])
-        return len(created)
+            await store.open_system(sql, {customer.currency for customer in customers})
+            for start in range(0, len(customers), AT_ONCE):
+                some = customers[start : start + AT_ONCE]
+                new = await store.open_customers(
+                    sql, [c.customer_id for c in some], [c.currency for c in some]
+                )
+                first = [c for c in some if c.balance and c.customer_id in new]
+                await store.post(sql, [_deposit(c.customer_id, c.balance, c.currency) for c in first])
+                created += len(new)
+        return created
 
     async def read(self, customer_id: str) -> Customer:
         """A customer's account as it is now."""

@@ -1,22 +1,23 @@
 """The payment service's SQL: accounts are locked in the order of their ids, everywhere."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
-from services.payment.model import Account, Entry
+from services.payment.model import Account, Entry, revenue
 
 LOCK_ACCOUNTS = """
     SELECT account_id, currency, balance FROM accounts
     WHERE account_id = ANY($1::text[]) AND kind = 'customer' ORDER BY account_id FOR UPDATE
 """
 LOCK_ALL = """
-    SELECT FROM accounts
+    SELECT currency FROM accounts
     WHERE kind = 'customer' AND (account_id = ANY($1::text[]) OR account_id = ANY(ARRAY(
         SELECT account_id FROM entries WHERE transfer_id = ANY($2::uuid[]) AND kind = 'charge')))
     ORDER BY account_id FOR UPDATE
 """
+LOCK_SYSTEM = "SELECT FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY account_id FOR UPDATE"
 POST = """
     WITH transfer AS (
         INSERT INTO transfers (transfer_id, kind, amount)
@@ -62,8 +63,15 @@ class Transfer:
 
 
 async def lock_all(sql: asyncpg.Connection, ids: Iterable[str], order_ids: Sequence[str]) -> None:
-    """Locks these customers' accounts and those that were charged for these orders."""
-    await sql.execute(LOCK_ALL, list(ids), order_ids)
+    """Locks these customers' accounts, those that were charged for these orders, and their revenue."""
+    rows = await sql.fetch(LOCK_ALL, list(ids), order_ids)
+    await _lock_system(sql, {revenue(row["currency"]) for row in rows})
+
+
+async def _lock_system(sql: asyncpg.Connection, ids: Collection[str]) -> None:
+    """Of one currency, as nearly always, the account is locked by its update, as late as can be."""
+    if len(ids) > 1:
+        await sql.execute(LOCK_SYSTEM, list(ids))
 
 
 async def lock_accounts(sql: asyncpg.Connection, ids: Iterable[str]) -> dict[str, Account]:
@@ -80,6 +88,7 @@ async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
         # The bank's balance is kept on its normal side, which is the debit side.
         normal = -entry.amount if entry.account_id.startswith("bank:") else entry.amount
         moved[entry.account_id] = moved.get(entry.account_id, 0) + normal
+    await _lock_system(sql, [account_id for account_id in moved if ":" in account_id])
     await sql.execute(
         POST,
         [t.transfer_id for t in transfers],
@@ -94,7 +103,11 @@ async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
     )
 
 
+async def open_system(sql: asyncpg.Connection, currencies: Iterable[str]) -> None:
+    """Opens the bank's and the revenue's account of each currency, if they are new."""
+    await sql.execute(OPEN_SYSTEM, list(currencies))
+
+
 async def open_customers(sql: asyncpg.Connection, ids: Sequence[str], currencies: Sequence[str]) -> set[str]:
     """Opens accounts, with nothing in them, and returns the ids of those that are new."""
-    await sql.execute(OPEN_SYSTEM, sorted(set(currencies)))
     return {row["account_id"] for row in await sql.fetch(OPEN_CUSTOMERS, ids, currencies)}

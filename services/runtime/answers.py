@@ -6,14 +6,18 @@ finished one is answered from the cache. Whoever finishes a key hints to all rep
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
+import structlog
 
 from services.runtime import idempotency
 from services.runtime.database import Database
 from services.runtime.idempotency import Record
 from services.runtime.outcomes import Outcomes
 from services.runtime.shortcuts import Shortcuts
+
+log = structlog.get_logger()
 
 CHANNEL = "answers"
 RUNNING_TTL_S = 60
@@ -22,7 +26,18 @@ FINISHED_TTL_S = 600
 
 _encoder = msgspec.msgpack.Encoder()
 _record = msgspec.msgpack.Decoder(Record)
-_ids = msgspec.msgpack.Decoder(list[str])
+_ids: msgspec.msgpack.Decoder[Iterable[str]] = msgspec.msgpack.Decoder(list[str])
+
+T = TypeVar("T")
+
+
+def _read(decoder: msgspec.msgpack.Decoder[T], value: bytes | None) -> T | None:
+    """What Redis has may be anything, and then it is nothing."""
+    try:
+        return decoder.decode(value) if value else None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        log.warning("Redis has nonsense, going on without", error=repr(error))
+        return None
 
 
 class Answers:
@@ -38,7 +53,8 @@ class Answers:
     async def recall(self, ids: Sequence[str]) -> dict[str, Record]:
         """What the cache knows of these keys; it may be that they run, are finished, or nothing."""
         values = await self._shortcuts.recall([f"answer:{id}" for id in ids])
-        return {id: _record.decode(value) for id, value in zip(ids, values, strict=True) if value}
+        known = {id: _read(_record, value) for id, value in zip(ids, values, strict=True)}
+        return {id: record for id, record in known.items() if record}
 
     def mark_running(self, records: Sequence[Record]) -> None:
         """Lets repetitions of these keys wait instead of asking Postgres; never hides an answer."""
@@ -59,7 +75,7 @@ class Answers:
         return (await self._look_up([id])).get(id)
 
     async def listen(self) -> None:
-        await self._shortcuts.listen(CHANNEL, lambda message: self._outcomes.hint(_ids.decode(message)))
+        await self._shortcuts.listen(CHANNEL, lambda hint: self._outcomes.hint(_read(_ids, hint) or ()))
 
     def _remember(self, records: Iterable[Record], ttl_s: int, hint: bytes | None) -> None:
         values = {f"answer:{record.id}": _encoder.encode(record) for record in records}

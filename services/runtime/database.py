@@ -45,7 +45,7 @@ RETRIABLE = (*AWAY, *CONTENDED)
 
 
 TRIES = 10
-"""Lost races for one piece of work before it is taken for a fault of its own."""
+"""Collisions with a row that exists, until it is no race that is lost but a fault of the work's own."""
 
 T = TypeVar("T")
 
@@ -53,20 +53,21 @@ T = TypeVar("T")
 async def insist(work: Callable[[], Awaitable[T]], also: tuple[type[Exception], ...] = ()) -> T:
     """Runs `work`, one whole transaction that may be repeated, until Postgres has done it.
 
-    Raises what `work` raises by a fault of its own, and CONTENDED (and what `also` counts as such)
-    after `TRIES` lost races.
+    However many races it loses (CONTENDED, and what `also` counts as such) it tries again. Raises what
+    `work` raises by a fault of its own, and UniqueViolationError after `TRIES` of them.
     """
-    tries = 0
+    races = collisions = 0
     contended: tuple[type[Exception], ...] = (*CONTENDED, *also)
     while True:
         try:
             return await work()
         except contended as error:
-            tries += 1
-            if tries == TRIES:
+            races += 1
+            collisions += isinstance(error, asyncpg.UniqueViolationError)
+            if collisions == TRIES:
                 raise
-            log.info("lost a race, trying again", error=repr(error))
-            await asyncio.sleep(random.uniform(0, 0.02 * tries))
+            log.info("lost a race, trying again", error=repr(error), races=races)
+            await asyncio.sleep(random.uniform(0, min(0.5, 0.02 * races)))
         except AWAY as error:
             log.warning("Postgres is away, trying again", error=repr(error))
             await asyncio.sleep(random.uniform(0.1, 0.5))

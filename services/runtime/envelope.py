@@ -41,6 +41,10 @@ class Outgoing(Struct, frozen=True, array_like=True):
     value: bytes
 
 
+LARGEST_HEAD = 4_000
+"""Bytes of a message beside its data. Answers repeat parts of it, and Kafka takes a megabyte in all."""
+
+
 class Malformed(ValueError):
     """These bytes are no envelope, or its data is not what its type says."""
 
@@ -88,9 +92,17 @@ def encode(envelope: Envelope) -> bytes:
 def decode(value: bytes | None) -> Envelope:
     """Raises Malformed for anything that is not an envelope."""
     try:
-        return _decoder.decode(value or b"")
+        envelope = _decoder.decode(value or b"")
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Malformed(f"not an envelope: {error}") from error
+    if len(value or b"") - len(envelope.data) > LARGEST_HEAD:
+        raise Malformed(f"not an envelope: more than {LARGEST_HEAD} bytes beside its data")
+    return envelope
+
+
+def mark_resent(value: bytes) -> bytes:
+    """One of our own messages, whatever its size, as its writer's successor sends it."""
+    return encode(msgspec.structs.replace(_decoder.decode(value), resent=True))
 
 
 def open_as(envelope: Envelope, kind: type[M]) -> M:

@@ -11,18 +11,19 @@ idempotent. Nothing polls by id, so no row is skipped because a lower id committ
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
 import msgspec
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import BrokerResponseError, KafkaError
+from msgspec.structs import replace
 
 from services.runtime.bus import Producer
 from services.runtime.database import RETRIABLE, Database
-from services.runtime.envelope import Envelope, Outgoing, decode, encode
+from services.runtime.envelope import Envelope, Outgoing, encode, mark_resent
 
 log = structlog.get_logger()
 
@@ -30,7 +31,7 @@ ADOPT_AFTER_S = 5.0
 """A row this old was left behind; a living but slow writer may be overtaken, which only repeats messages."""
 
 ADOPT_AT_ONCE = 100
-"""Rows; each may hold the messages of a whole batch."""
+"""Rows; each may hold the messages of a whole batch. While so many wait for Kafka, no more are adopted."""
 
 SWEEP_EVERY_S = 0.5
 """How long the rows of an idle process outlive their sending."""
@@ -39,13 +40,15 @@ SAVE = """
     WITH swept AS (DELETE FROM outbox WHERE id = ANY($3::bigint[]))
     INSERT INTO outbox (owner, messages) VALUES ($1, $2) RETURNING id
 """
+KEEP = "UPDATE outbox SET messages = $2 WHERE id = $1"
 SWEEP = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+# An array, so that it is selected once: a plan may ask `IN` for each row, and the limit would be none.
 ADOPT = """
     UPDATE outbox SET owner = $1, taken_at = now()
-    WHERE id IN (
+    WHERE id = ANY(ARRAY(
         SELECT id FROM outbox
         WHERE owner = ANY($2::text[]) OR taken_at < now() - make_interval(secs => $3)
-        ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
+        ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED))
     RETURNING id, messages
 """
 
@@ -77,7 +80,7 @@ class Outbox:
         self._sent: list[int] = []
         self._unsent: set[int] = set()
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commits the block's writes together with its messages, or neither; then hands them to `run`."""
         row_id = 0
@@ -118,21 +121,51 @@ class Outbox:
             await self._send(rows)
 
     async def _send(self, rows: list[tuple[int, list[Outgoing]]]) -> None:
-        pause_s = 0.05
         ids = [row_id for row_id, _ in rows]
         try:
-            while True:
-                try:
-                    await self._producer.send(message for _, messages in rows for message in messages)
-                except (KafkaError, OSError, TimeoutError) as error:
-                    log.warning("outbox not sent, trying again", rows=len(rows), error=repr(error))
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2.0, pause_s * 2)
-                else:
-                    self._sent += ids
-                    return
+            if await self._acknowledged([message for _, messages in rows for message in messages]):
+                self._sent += ids
+            else:
+                for row_id, messages in rows:
+                    await self._send_alone(row_id, messages)
         finally:
             self._unsent.difference_update(ids)  # sent, or to be adopted again
+
+    async def _acknowledged(self, messages: list[Outgoing]) -> bool:
+        """Repeats until Kafka has them all. False: the broker will not have one of them."""
+        pause_s = 0.05
+        while True:
+            try:
+                await self._producer.send(messages)
+                return True
+            except (KafkaError, OSError, TimeoutError) as error:
+                if isinstance(error, BrokerResponseError) and not error.retriable:
+                    return False
+                log.warning("outbox not sent, trying again", messages=len(messages), error=repr(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(2.0, pause_s * 2)
+
+    async def _send_alone(self, row_id: int, messages: list[Outgoing]) -> None:
+        """What the broker refuses, as a rule for its size, stays in the row, where the audit finds it and
+        janitors try it again."""
+        refused = await self._refused(messages)
+        if not refused:
+            self._sent.append(row_id)
+            return
+        for message in refused:
+            log.error("Kafka refuses a message", row=row_id, topic=message.topic, subject=message.subject)
+        with contextlib.suppress(*RETRIABLE, asyncpg.PostgresError):  # or the others are repeated, too
+            async with self._database.connection() as sql:
+                await sql.execute(KEEP, row_id, _encoder.encode(refused))
+
+    async def _refused(self, messages: list[Outgoing]) -> list[Outgoing]:
+        """Sends all but the ones it returns, found by halves."""
+        if await self._acknowledged(messages):
+            return []
+        half = len(messages) // 2
+        if not half:
+            return messages
+        return [*await self._refused(messages[:half]), *await self._refused(messages[half:])]
 
     async def _sweep(self) -> None:
         sweep, self._sent = self._sent, []
@@ -146,21 +179,18 @@ class Outbox:
     async def adopt(self, *, predecessor: bool = False) -> int:
         """Takes over what dead processes left behind, or what this one's own earlier life did.
 
-        Returns how many rows were taken. Called at start for the predecessor of the same name, and by
-        the janitor, for everybody.
+        Returns how many rows were taken, not more than can wait in memory. Called at start for the
+        predecessor of the same name, and by the janitor, for everybody.
         """
         taken = 0
         owners = [self._owner] if predecessor else []
-        while True:
+        while len(self._unsent) < ADOPT_AT_ONCE:
             async with self._database.transaction() as sql:
                 rows = await sql.fetch(ADOPT, self._owner, owners, ADOPT_AFTER_S, ADOPT_AT_ONCE)
             for row in rows:
-                self._enqueue(row["id"], [_resent(m) for m in _decoder.decode(row["messages"])])
+                messages = _decoder.decode(row["messages"])
+                self._enqueue(row["id"], [replace(m, value=mark_resent(m.value)) for m in messages])
             taken += len(rows)
             if len(rows) < ADOPT_AT_ONCE or predecessor:
-                return taken
-
-
-def _resent(message: Outgoing) -> Outgoing:
-    envelope = msgspec.structs.replace(decode(message.value), resent=True)
-    return Outgoing(message.topic, message.subject, encode(envelope))
+                break
+        return taken

@@ -18,6 +18,7 @@ class Settings:
     redis_url: str
     internal_url: str
     operator_token: str
+    journal_sample: float
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -27,4 +28,5 @@ class Settings:
         if missing:
             raise SystemExit(f"not set: {', '.join(missing)} (`make up` sets them)")
         values = {name: environ[variable] for name, variable in names.items()}
-        return cls(**{**values, "http_port": int(values["http_port"])})  # type: ignore[arg-type]
+        numbers = {"http_port": int(values["http_port"]), "journal_sample": float(values["journal_sample"])}
+        return cls(**{**values, **numbers})  # type: ignore[arg-type]

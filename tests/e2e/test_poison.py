@@ -1,5 +1,7 @@
 """Messages nobody can handle: put aside once, and in nobody's way."""
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -8,11 +10,22 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import CommitFailedError
 
+from infra.native import Stack
 from services.contract import topics
 from services.runtime.envelope import shard_of
-from tests.e2e.shopper import eventually, new_customer, new_product, order
+from tests.e2e.replay import all_read, digests
+from tests.e2e.shopper import (
+    balance_of,
+    eventually,
+    new_customer,
+    new_product,
+    order,
+    status_of,
+    stock_of,
+)
 
 
 def command(subject: str, **changes: Any) -> bytes:
@@ -75,8 +88,7 @@ async def test_what_no_participant_can_read_is_buried_once(
     offsets = await poison(stack, topics.PAYMENT_COMMANDS, bad, order_id)
     await eventually(partial(buried, stack, "payment", topics.PAYMENT_COMMANDS, order_id), offsets)
     assert (await order(shop, customer, {sku: 1})).status_code == 201, "its neighbours are not delayed"
-    status = (await shop.get(f"/orders/{order_id}")).json()["status"]
-    assert status == "CONFIRMED", "its order still ends"
+    await eventually(partial(status_of, shop, order_id), "CONFIRMED")
 
 
 async def test_what_no_saga_can_read_is_buried_once(shop: httpx.AsyncClient, stack: dict[str, Any]) -> None:
@@ -103,18 +115,54 @@ async def test_an_answer_to_a_saga_that_nobody_knows_changes_nothing(
     assert await buried(stack, "orchestrator", topics.SAGAS, stranger) == []
 
 
-async def test_a_command_that_breaks_its_handler_is_refused_and_the_order_ends(
-    shop: httpx.AsyncClient, stack: dict[str, Any]
+async def deliver_again(stack: dict[str, Any], group: str, topic: str, key: str, offset: int) -> None:
+    """Lets a group begin again at this message, as soon as Kafka knows that its members are gone."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=stack["kafka"], group_id=group, enable_auto_commit=False)
+    partition = TopicPartition(topic, shard_of(key, topics.PARTITIONS))
+
+    async def rewound() -> bool:
+        with contextlib.suppress(CommitFailedError):
+            await consumer.commit({partition: offset})
+        committed: int | None = await consumer.committed(partition)
+        return committed == offset
+
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        await eventually(rewound, True)
+    finally:
+        await consumer.stop()
+
+
+async def restart(native: Stack, *names: str) -> None:
+    for name in names:
+        native.supervisor.start(name)
+    await asyncio.to_thread(native.wait_ready, *names)
+
+
+async def test_poison_of_a_running_order_is_buried_once_however_often_it_comes_and_the_order_ends(
+    native: Stack, shop: httpx.AsyncClient, stack: dict[str, Any]
 ) -> None:
     """An amount beyond what Postgres can hold: no check of ours catches it, the database does."""
-    subject = str(uuid4())
-    data = {"customer_id": await new_customer(shop), "amount": -(2**62), "currency": "EUR"}
-    offsets = await poison(stack, topics.PAYMENT_COMMANDS, [command(subject, data=data)], subject)
-    await eventually(partial(buried, stack, "payment", topics.PAYMENT_COMMANDS, subject), offsets)
-    connection = await asyncpg.connect(stack["databases"]["payment"]["audit"])
-    try:
-        row = await connection.fetchrow("SELECT outcome, reason FROM inbox WHERE subject = $1::uuid", subject)
-    finally:
-        await connection.close()
-    assert row is not None
-    assert tuple(row) == ("refused", "dead-letter")
+    sku, customer = await new_product(shop), await new_customer(shop)
+    payment, orchestrator = ("payment-1", "payment-2"), ("orchestrator-1", "orchestrator-2")
+    native.supervisor.stop(*payment, *orchestrator)
+    order_id = (await order(shop, customer, {sku: 1}, wait=0)).json()["order_id"]
+    data = {"customer_id": customer, "amount": -(2**62), "currency": "EUR"}
+    poisons = [command(order_id, data=data), command(order_id, type="SellSoul")]
+    offsets = await poison(stack, topics.PAYMENT_COMMANDS, poisons, order_id)  # before the order's own charge
+    await restart(native, *payment, *orchestrator)
+    await eventually(partial(status_of, shop, order_id), "REFUSED")
+    assert (await shop.get(f"/orders/{order_id}")).json()["reason"] == "dead-letter"
+    assert await buried(stack, "payment", topics.PAYMENT_COMMANDS, order_id) == offsets
+    assert await stock_of(shop, sku) == (10, 0, 0)
+    assert await balance_of(shop, customer) == 10_000
+
+    before = await digests({"payment": stack["databases"]["payment"]})
+    native.supervisor.stop(*payment)
+    await deliver_again(stack, "payment", topics.PAYMENT_COMMANDS, order_id, offsets[0])
+    assert not await all_read(stack["kafka"])
+    await restart(native, *payment)
+    await eventually(partial(all_read, stack["kafka"]), True)
+    assert await digests({"payment": stack["databases"]["payment"]}) == before
+    assert await status_of(shop, order_id) == "REFUSED"

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from orchestrator.core import saga as core
 from orchestrator.core.definition import Definition
 from orchestrator.core.saga import Answered, Ask, Effect, Event, Expired, RetryNow, Saga, TimedOut, Wake
-from tests.sim.world import REFUSABLE, Rules, Shop, before, check, insist
+from tests.sim.world import REFUSABLE, Rules, Shop, before, check, insist, under_way
 
 
 class World(NamedTuple):
@@ -39,7 +39,6 @@ class Move(NamedTuple):
 class Exploration:
     """The worlds found, each with the worlds that lead to it by a fair move."""
 
-    start: World
     came_from: dict[World, list[World]] = field(default_factory=dict)
 
     @property
@@ -61,10 +60,10 @@ class Exploration:
 def explore(definition: Definition, rules: Rules | None = None) -> Exploration:
     """Breadth first, so that a Violation is found by a shortest way; its moves are its message."""
     explorer = _Explorer(definition, rules or Rules())
-    start = explorer.start()
-    found = Exploration(start, {start: []})
+    starts = explorer.starts()
+    found = Exploration({start: [] for start in starts})
     way: dict[World, tuple[World, str]] = {}
-    queue = deque([start])
+    queue = deque(starts)
     while queue:
         world = queue.popleft()
         try:
@@ -89,10 +88,13 @@ class _Explorer:
         self.turn = cache(self._turn)  # a few dozen sagas share many thousand worlds
         self.receive = cache(rules.receive)
 
-    def start(self) -> World:
+    def starts(self) -> list[World]:
         saga, effects = core.begin(self.definition)
         asks, timers = _sent(saga, effects)
-        return World(saga, asks, frozenset(), timers, before(self.definition))
+        return [
+            World(saga, asks | under_way(self.definition, shop), frozenset(), timers, shop)
+            for shop in before(self.definition)
+        ]
 
     def moves(self, world: World) -> Iterator[Move]:
         for step in sorted(world.asks):

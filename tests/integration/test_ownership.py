@@ -1,6 +1,5 @@
 """Who may write: the last owner only. And nothing that was committed stays unsent."""
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -8,49 +7,17 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 import pytest
-from aiokafka import ConsumerRecord
 
-from infra.native import Stack
-from orchestrator.driver import Driver, fence_of
+from orchestrator import shards
+from orchestrator.shards import fence_of
 from services.contract import topics
-from services.contract.messages import Line, ProductChanged, StartOrder
+from services.contract.messages import ProductChanged
 from services.runtime import fencing
-from services.runtime.bus import Producer
 from services.runtime.database import Database
-from services.runtime.envelope import Outgoing, encode, seal, shard_of
-from services.runtime.ids import uuid7
-from services.runtime.outbox import Outbox
+from services.runtime.envelope import Outgoing, encode, seal
 from tests.e2e.shopper import eventually
-
-ORCHESTRATORS = ("orchestrator-1", "orchestrator-2")
-
-
-@pytest.fixture
-async def database(native: Stack, stack: dict[str, Any]) -> AsyncIterator[Database]:
-    """The orchestrator's, while no orchestrator runs."""
-    native.supervisor.stop(*ORCHESTRATORS)
-    database = Database(stack["databases"]["orchestrator"]["owner"])
-    yield database
-    async with database.connection() as sql:
-        await sql.execute("DELETE FROM sagas WHERE payload LIKE '%a test of owners%'::bytea")
-        await sql.execute("DELETE FROM outbox WHERE owner LIKE 'test-%'")
-    await database.close()
-    for name in ORCHESTRATORS:
-        native.supervisor.start(name)
-    native.wait_ready(*ORCHESTRATORS)
-
-
-def driver(name: str, database: Database) -> Driver:
-    """An orchestrator that is never asked to send what it says."""
-    return Driver(name, database, Outbox(name, database, Producer("nowhere:1", topics.PARTITIONS)), 1.0)
-
-
-def start(order_id: str) -> Any:
-    message = StartOrder("a test of owners", 100, "EUR", (Line("nothing", 1, 100),))
-    envelope = seal(message, id=f"{order_id}/order.start/1", source="test", subject=order_id)
-    partition = shard_of(order_id, topics.PARTITIONS)
-    value = encode(envelope)
-    return ConsumerRecord(topics.SAGAS, partition, 0, 0, 0, order_id.encode(), value, None, 0, len(value), ())
+from tests.integration.loops import running
+from tests.integration.sagas import driver, log_of, order_ids, shard, start
 
 
 async def written(database: Database, order_id: str, owner: str) -> tuple[int, int]:
@@ -61,12 +28,11 @@ async def written(database: Database, order_id: str, owner: str) -> tuple[int, i
 
 
 async def test_an_orchestrator_that_was_overtaken_can_write_nothing(database: Database) -> None:
-    order_id = str(uuid7())
-    shard = {shard_of(order_id, topics.PARTITIONS)}
+    [order_id] = order_ids(1)
     slow, quick = driver("test-slow", database), driver("test-quick", database)
-    await slow.own(shard)
-    await quick.own(shard)
-    with pytest.raises(fencing.StaleHolder, match=fence_of(*shard)):
+    await slow.own({shard(order_id)})
+    await quick.own({shard(order_id)})
+    with pytest.raises(fencing.StaleHolder, match=fence_of(shard(order_id))):
         await slow.handle([start(order_id)])
     assert await written(database, order_id, "test-slow") == (0, 0)
     await quick.handle([start(order_id)])
@@ -74,26 +40,62 @@ async def test_an_orchestrator_that_was_overtaken_can_write_nothing(database: Da
 
 
 async def test_a_message_that_comes_twice_starts_one_saga(database: Database) -> None:
-    order_id = str(uuid7())
+    [order_id] = order_ids(1)
     owner = driver("test-owner", database)
-    await owner.own({shard_of(order_id, topics.PARTITIONS)})
+    await owner.own({shard(order_id)})
     await owner.handle([start(order_id), start(order_id)])
     await owner.handle([start(order_id)])
     assert await written(database, order_id, "test-owner") == (1, 1)
 
 
 async def test_a_new_owner_asks_again_what_the_old_one_had_asked(database: Database) -> None:
-    order_id = str(uuid7())
-    shard = shard_of(order_id, topics.PARTITIONS)
+    [order_id] = order_ids(1)
+    mine = shard(order_id)
     old, new = driver("test-old", database), driver("test-new", database)
-    await old.own({shard})
+    await old.own({mine})
     await old.handle([start(order_id)])
-    await new.own({shard})
-    assert await new._resume(shard, new._epochs[shard]) >= 1
-    async with database.connection() as sql:
-        log = await sql.fetchval("SELECT log FROM sagas WHERE order_id = $1::uuid", order_id)
-    assert [line["event"] for line in map(msgspec.json.decode, log.splitlines())] == ["start", "recovered"]
+    await new.own({mine})
+    assert await new._resume(mine, new._shards.epochs[mine]) >= 1
+    assert await log_of(database, order_id) == ["start", "recovered"]
     assert await written(database, order_id, "test-new") == (1, 1)
+
+
+async def test_a_shard_lost_to_a_former_owner_that_came_late_is_claimed_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the timers: no message comes that would tell."""
+    monkeypatch.setattr(shards, "RECLAIM_AFTER_S", 0.0)
+    [order_id] = order_ids(1)
+    owner, late = driver("test-owner", database), driver("test-late", database)
+    await owner.own({shard(order_id)})
+    await owner.handle([start(order_id)])
+    await late.own({shard(order_id)})
+    await late.own(set())
+
+    async def recovered() -> bool:
+        return "recovered" in await log_of(database, order_id)
+
+    async with running(owner.run_timers):
+        await eventually(recovered, True)
+
+
+async def test_two_who_both_believe_to_own_a_shard_do_not_fight(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "RECLAIM_AFTER_S", 0.0)
+    both = driver("test-one", database), driver("test-other", database)
+    for believer in both:
+        await believer.own({0})
+    drawn = both[1]._shards.epochs[0]
+
+    async def owners() -> list[dict[int, int]]:
+        return [believer._shards.epochs for believer in both]
+
+    async with running(both[0].run_timers), running(both[1].run_timers):
+        await eventually(owners, [{}, {0: drawn + 2}])
+    for believer in both:
+        await believer._shards.reclaim()
+    assert await owners() == [{}, {0: drawn + 2}]
 
 
 async def test_a_successor_cannot_draw_its_number_before_the_holder_has_committed(database: Database) -> None:

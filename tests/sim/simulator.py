@@ -26,7 +26,7 @@ from orchestrator.core.saga import (
     Wake,
 )
 from orchestrator.core.sagas import CANCEL, ORDER
-from tests.sim.world import REFUSABLE, UNDOES, Rules, Shop, before, check, insist
+from tests.sim.world import REFUSABLE, UNDOES, Rules, Shop, before, check, insist, under_way
 
 HORIZON_S = 24 * 3600.0
 MOST_EVENTS = 5_000
@@ -113,6 +113,8 @@ class Schedule:
     def run(self) -> None:
         self.log.append(LogLine(0.0, "orchestrator-1", "start", peer="order-1", peer_at=-0.01))
         self._send(core.begin(self.definition)[1])
+        for step in under_way(self.definition, self.shop):
+            self._transmit(Request(f"{ORDER_ID}/{step}/1", step))
         self._at(DEADLINE_S, Expired())
         if self.dice.random() < 0.1:
             self._at(self.dice.random() * 100, RetryNow())
@@ -216,7 +218,9 @@ def simulate(seed: int, rules: Rules | None = None) -> Schedule:
     dice = Random(seed)
     definition = CANCEL if dice.random() < 0.2 else ORDER
     saga, _ = core.begin(definition)
-    schedule = Schedule(definition, rules or Rules(), dice, Weather.draw(dice), before(definition), saga)
+    shops = before(definition)
+    shop = shops[seed % len(shops)]  # no dice: it would change what earlier seeds replay
+    schedule = Schedule(definition, rules or Rules(), dice, Weather.draw(dice), shop, saga)
     schedule.run()
     return schedule
 

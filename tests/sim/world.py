@@ -1,7 +1,7 @@
 """The world around a saga, for the simulator and the explorer: participants, and what may never happen.
 
-A participant is what `services/runtime/inbox.py` and the handlers make of Postgres, without Postgres:
-an inbox of decided steps, and effects that happen in the same transaction as their inbox record.
+A participant is what the inbox's own rules and the handlers make of Postgres, without Postgres: an inbox
+of decided steps, and effects that happen in the same transaction as their inbox record.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from orchestrator.core import saga as core
 from orchestrator.core.definition import Definition
 from orchestrator.core.saga import Effect, Event, Phase, Saga, Turn
 from orchestrator.core.sagas import CANCEL, ORDER
+from services.runtime.inbox import DONE, UNDONE, Step, settle
 
 UNDOES = {**ORDER.undoes(), **CANCEL.undoes()}
 REFUSABLE = frozenset(UNDOES.values())
@@ -18,6 +19,8 @@ REFUSABLE = frozenset(UNDOES.values())
 
 CONFIRMED = frozenset({"order.hold", "order.charge", "order.ship", "order.confirm"})
 CANCELLED = CONFIRMED | {"cancel.refund", "cancel.restock", "cancel.close"}
+UNSHIPPED = frozenset({"order.ship"})
+"""What may be missing: an order is confirmed, and may be cancelled, before its shipment is done."""
 
 
 class Violation(Exception):
@@ -50,24 +53,22 @@ class Shop:
 
 def receive(shop: Shop, step: str, vote: bool) -> tuple[Shop, bool]:
     """One ask at its participant, and the answer; `vote` is what stock or money would say."""
-    decided = shop.decided(step)
-    if decided is not None:
-        return shop, decided  # asked before: the same answer, and no second effect
-    if step not in UNDOES:
-        shop = Shop(shop.inbox | {(step, vote)}, shop.effects)
-        return (happen(shop, step) if vote else shop), vote
-    undone = UNDOES[step]
-    was_done = shop.decided(undone)
-    tombstone = {(undone, False)} if was_done is None else set()
-    shop = Shop(shop.inbox | {(step, True)} | tombstone, shop.effects)
-    return (happen(shop, step) if was_done else shop), True
+    known = {("", decided): DONE if done else UNDONE for decided, done in shop.inbox}
+    settled = settle(Step("", step, UNDOES.get(step, "")), known)
+    answers = settled or {("", step): DONE if vote else UNDONE}
+    recorded = {(decided, answer is DONE) for (_, decided), answer in answers.items()}
+    shop = Shop(shop.inbox | recorded, shop.effects)
+    return (happen(shop, step) if vote and not settled else shop), answers["", step] is DONE
 
 
 def happen(shop: Shop, step: str) -> Shop:
     """A row changes in a database. This is where a wrong saga does its harm."""
     insist(step not in shop.effects, f"{step} happened twice")
+    if step == "order.ship" and "cancel.restock" in shop.effects:
+        return shop  # there is nothing left to ship
     if step in ("order.ship", "order.confirm"):
-        insist(shop.held and shop.charged, f"{step} of an order that is not both held and charged")
+        paid = shop.charged or "cancel.refund" in shop.effects
+        insist(shop.held and paid, f"{step} of an order that is not both held and charged")
     if step in ("order.release", "order.refund"):
         insist(not {"order.ship", "order.confirm"} & shop.effects, f"{step} after the pivot")
     if step == "order.reject":
@@ -85,7 +86,7 @@ def check(definition: Definition, saga: Saga, shop: Shop) -> None:
         return
     if definition is CANCEL:
         insist(saga.outcome == "completed", "a cancellation was compensated")
-        insist(shop.effects == CANCELLED, f"cancelled, but: {sorted(shop.effects)}")
+        insist(shop.effects | UNSHIPPED == CANCELLED, f"cancelled, but: {sorted(shop.effects)}")
     elif saga.outcome == "completed":
         insist(shop.effects == CONFIRMED, f"completed, but: {sorted(shop.effects)}")
     else:
@@ -95,11 +96,17 @@ def check(definition: Definition, saga: Saga, shop: Shop) -> None:
         insist("order.confirm" not in shop.effects, "a compensated order was confirmed")
 
 
-def before(definition: Definition) -> Shop:
-    """The shop in which a saga of this kind begins."""
+def before(definition: Definition) -> tuple[Shop, ...]:
+    """The shops in which a saga of this kind may begin."""
     if definition is ORDER:
-        return Shop()
-    return Shop(frozenset((step, True) for step in CONFIRMED), CONFIRMED)
+        return (Shop(),)
+    done = (CONFIRMED, CONFIRMED - UNSHIPPED)
+    return tuple(Shop(frozenset((step, True) for step in steps), steps) for steps in done)
+
+
+def under_way(definition: Definition, shop: Shop) -> frozenset[str]:
+    """What an earlier saga has asked, and may ask again, when this one begins."""
+    return UNSHIPPED - shop.effects if definition is CANCEL else frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from msgspec import Raw, Struct, json, structs
 
 from services.contract.messages import HoldStock, Line, ProductChanged
-from services.runtime.envelope import Envelope, Malformed, decode, encode, open_as, seal, shard_of
+from services.runtime.envelope import (
+    LARGEST_HEAD,
+    Envelope,
+    Malformed,
+    decode,
+    encode,
+    mark_resent,
+    open_as,
+    seal,
+    shard_of,
+)
 from services.runtime.inbox import Answer
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -83,6 +93,7 @@ def test_an_undo_and_a_message_sent_again_say_so() -> None:
     undo = structs.replace(ASKED, undoes="order.hold", resent=True)
     assert b'"undoes":"order.hold"' in encode(undo) and b'"resent":true' in encode(undo)
     assert decode(encode(undo)) == undo
+    assert mark_resent(encode(structs.replace(undo, resent=False))) == encode(undo)
 
 
 def test_an_answer_names_its_cause_and_stays_in_its_trace() -> None:
@@ -128,6 +139,22 @@ def test_a_part_of_the_wrong_type_is_malformed(name: str, value: object) -> None
 def test_bytes_that_are_no_envelope_are_malformed(value: bytes | None) -> None:
     with pytest.raises(Malformed, match="not an envelope"):
         decode(value)
+
+
+@pytest.mark.parametrize("name", ["id", "source", "type", "causationid", "traceparent", "step", "undoes"])
+def test_what_an_answer_repeats_is_short(name: str) -> None:
+    long = structs.replace(ASKED, **{name: "x" * LARGEST_HEAD})
+    with pytest.raises(Malformed, match=f"more than {LARGEST_HEAD} bytes beside its data"):
+        decode(encode(long))
+
+
+def test_data_may_be_as_long_as_it_is() -> None:
+    lines = HoldStock((Line("sku-000001", 2, 1999),) * 10_000)
+    assert open_as(decode(encode(structs.replace(ASKED, data=Raw(json.encode(lines))))), HoldStock) == lines
+
+
+def test_our_own_messages_are_sent_again_whatever_their_size() -> None:
+    assert b'"resent":true' in mark_resent(encode(structs.replace(ASKED, subject="x" * 2 * LARGEST_HEAD)))
 
 
 @pytest.mark.parametrize(

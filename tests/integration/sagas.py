@@ -1,0 +1,64 @@
+"""Orchestrators over a real database that send nothing, and sagas for them."""
+
+from typing import Any
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from orchestrator.driver import Driver
+from services.contract import topics
+from services.contract.messages import Line, StartOrder
+from services.runtime.bus import Producer
+from services.runtime.database import Database
+from services.runtime.envelope import Outgoing, decode, encode, seal, shard_of
+from services.runtime.ids import uuid7
+from services.runtime.outbox import Outbox
+
+MARK = "a test of owners"
+
+
+def driver(name: str, database: Database) -> Driver:
+    """An orchestrator that is never asked to send what it says."""
+    return Driver(name, database, Outbox(name, database, Producer("nowhere:1", topics.PARTITIONS)), 1.0)
+
+
+def shard(order_id: str) -> int:
+    return shard_of(order_id, topics.PARTITIONS)
+
+
+def order_ids(number: int) -> list[str]:
+    """As many new ids, all of one shard."""
+    found = [uuid7()]
+    while len(found) < number:
+        if shard(order_id := uuid7()) == shard(found[0]):
+            found.append(order_id)
+    return found
+
+
+def start(order_id: str) -> Any:
+    message = StartOrder(MARK, 100, "EUR", (Line("nothing", 1, 100),))
+    envelope = seal(message, id=f"{order_id}/order.start/1", source="test", subject=order_id)
+    value = encode(envelope)
+    return ConsumerRecord(
+        topics.SAGAS, shard(order_id), 0, 0, 0, order_id.encode(), value, None, 0, len(value), ()
+    )
+
+
+async def change(database: Database, order_id: str, assignments: str) -> None:
+    async with database.connection() as sql:
+        await sql.execute(f"UPDATE sagas SET {assignments} WHERE order_id = $1::uuid", order_id)
+
+
+async def log_of(database: Database, order_id: str) -> list[str]:
+    """The events that the saga's log tells of."""
+    async with database.connection() as sql:
+        log = await sql.fetchval("SELECT log FROM sagas WHERE order_id = $1::uuid", order_id)
+    return [line["event"] for line in map(msgspec.json.decode, log.splitlines())]
+
+
+async def said(database: Database, owner: str) -> list[str]:
+    """The ids of all messages in the owner's outbox, in the order in which they were put there."""
+    async with database.connection() as sql:
+        rows = await sql.fetch("SELECT messages FROM outbox WHERE owner = $1 ORDER BY id", owner)
+    decoded = [msgspec.msgpack.decode(row["messages"], type=list[Outgoing]) for row in rows]
+    return [decode(message.value).id for messages in decoded for message in messages]

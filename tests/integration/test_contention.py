@@ -1,0 +1,121 @@
+"""Two at once: locks are taken in one order, twins are told apart, and who loses a race starts over."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from services.contract import topics
+from services.inventory.api import NewProduct, ProductRoutes
+from services.payment import model, store
+from services.payment.api import CustomerImport, CustomerRoutes, NewCustomer
+from services.runtime.bus import Producer
+from services.runtime.database import Database
+from services.runtime.ids import uuid7
+from services.runtime.outbox import Outbox
+from services.runtime.problems import Problem
+from tests.e2e.shopper import eventually
+
+TWO_CURRENCIES = ("XAA", "XBB")
+
+
+@contextlib.asynccontextmanager
+async def database_of(service: str, stack: dict[str, Any]) -> AsyncIterator[Database]:
+    database = Database(stack["databases"][service]["owner"])
+    yield database
+    await database.close()
+
+
+async def waiting(database: Database) -> int:
+    """How many sessions of this database wait for a lock."""
+    query = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+    async with database.connection() as sql:
+        found: int = await sql.fetchval(query)
+        return found
+
+
+async def pay_in(sql: asyncpg.Connection, customers: Sequence[str]) -> None:
+    """The greater currency first."""
+    pairs = zip(reversed(customers), reversed(TWO_CURRENCIES), strict=True)
+    entries = [model.deposit_entries(customer, 1, currency) for customer, currency in pairs]
+    await store.post(sql, [store.Transfer(uuid7(), "deposit", 1, both) for both in entries])
+
+
+async def lock_mixed(sql: asyncpg.Connection, customers: Sequence[str]) -> None:
+    await store.lock_all(sql, reversed(customers), [])
+
+
+@pytest.mark.parametrize(("work", "kind"), [(pay_in, "bank"), (lock_mixed, "revenue")], ids=str)
+async def test_accounts_of_two_currencies_are_locked_in_one_order(
+    stack: dict[str, Any],
+    work: Callable[[asyncpg.Connection, Sequence[str]], Awaitable[None]],
+    kind: str,
+) -> None:
+    lesser, greater = (f"{kind}:{currency}" for currency in TWO_CURRENCIES)
+    lock = "SELECT FROM accounts WHERE account_id = $1 FOR UPDATE"
+    async with database_of("payment", stack) as payment:
+        customers = [f"c-{uuid4().hex}" for _ in TWO_CURRENCIES]
+        async with payment.transaction() as sql:
+            await store.open_system(sql, TWO_CURRENCIES)
+            await store.open_customers(sql, customers, TWO_CURRENCIES)
+
+        async def worked() -> None:
+            async with payment.transaction() as sql:
+                await work(sql, customers)
+
+        async with payment.transaction() as holder:
+            await holder.execute(lock, lesser)
+            task = asyncio.create_task(worked())
+            await eventually(partial(waiting, payment), 1)
+            async with payment.transaction() as other:
+                await other.execute(f"{lock} NOWAIT", greater)
+        await task
+
+
+async def test_an_import_that_lost_a_deadlock_starts_over(stack: dict[str, Any]) -> None:
+    async with database_of("payment", stack) as payment:
+        first, second = (f"c-{number}-{uuid4().hex}" for number in (1, 2))
+        open_account = "INSERT INTO accounts (account_id, kind, currency) VALUES ($1, 'customer', 'EUR')"
+        customers = [NewCustomer(customer_id=c, currency="EUR", balance=5) for c in (first, second)]
+        async with payment.connection() as other:
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute(open_account, second)
+            importing = CustomerRoutes(payment).import_many(CustomerImport(customers=customers))
+            task = asyncio.create_task(importing)
+            await eventually(partial(waiting, payment), 1)
+            await other.execute(open_account, first)  # Postgres ends who waited first
+            await transaction.rollback()
+        assert (await task).created == 2
+
+
+async def test_of_two_who_add_a_product_at_once_one_is_told_that_it_exists(stack: dict[str, Any]) -> None:
+    async with database_of("inventory", stack) as inventory:
+        outbox = Outbox("test-products", inventory, Producer("nowhere:1", topics.PARTITIONS))
+        create = ProductRoutes("test", inventory, outbox).create
+        sku = f"p-{uuid4().hex}"
+        async with inventory.connection() as other:
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute(
+                "INSERT INTO products (sku, name, price, currency) VALUES ($1, '', 1, 'EUR')", sku
+            )
+            twins = [NewProduct(sku=sku, name=name, price=1, currency="EUR", stock=7) for name in "AB"]
+            tasks = [asyncio.create_task(create(twin)) for twin in twins]
+            await eventually(partial(waiting, inventory), 2)
+            await transaction.rollback()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        [added] = [a for a in answers if not isinstance(a, BaseException)]
+        [refused] = [a for a in answers if isinstance(a, Problem)]
+        assert refused.status == 409
+        async with inventory.connection() as sql:
+            rows = await sql.fetch("SELECT name, version FROM products WHERE sku = $1", sku)
+        assert [tuple(row) for row in rows] == [(added.name, 1)], "nor did the second one change it"
