@@ -106,7 +106,7 @@ class Driver:
                 ):
                     self._answered(tx, row, arrival)
                     stepped[arrival.key] = row
-            await store.save(tx.sql, list(stepped.values()))
+            store.save(tx, list(stepped.values()))
             if letters:
                 await dead_letters.bury(tx, letters, topic=topics.DEAD_LETTERS, source=self._name)
 
@@ -241,7 +241,7 @@ class Driver:
                 del tx.messages[said:]
                 stuck.append((record["order_id"], record["kind"]))
                 log.exception("saga cannot go on", key=stuck[-1])
-        await store.save(tx.sql, rows)
+        store.save(tx, rows)
         await store.put_off(tx.sql, stuck, STUCK_FOR_S)
         return len(rows)
 
@@ -273,5 +273,5 @@ class Driver:
                 row.saga, effects = core.step(DEFINITIONS[row.kind], row.saga, core.RetryNow())
                 row.log.append(LogLine(time.time(), self._name, "retry-now"))
                 self._perform(tx, row, effects)
-            await store.save(tx.sql, running)
+            store.save(tx, running)
         return [row.kind for row in running]

@@ -9,6 +9,7 @@ import msgspec
 
 from orchestrator.core.journal import LogLine
 from orchestrator.core.saga import Saga
+from services.runtime.outbox import Transaction
 
 # Locked in one order everywhere. A saga is only ever stepped by the owner of its shard, but timers and
 # operators step it too, in transactions of their own.
@@ -119,10 +120,10 @@ async def put_off(sql: asyncpg.Connection, keys: Sequence[tuple[str, str]], for_
         await sql.execute(PUT_OFF, [order_id for order_id, _ in keys], [kind for _, kind in keys], for_s)
 
 
-async def save(sql: asyncpg.Connection, rows: Sequence[SagaRow]) -> None:
-    """Writes sagas, new ones and stepped ones alike. A saga with an outcome is over."""
+def save(tx: Transaction, rows: Sequence[SagaRow]) -> None:
+    """Writes sagas at the commit, new ones and stepped ones alike. A saga with an outcome is over."""
     if rows:
-        await sql.execute(
+        tx.write(
             SAVE,
             [r.order_id for r in rows],
             [r.kind for r in rows],

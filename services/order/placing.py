@@ -117,7 +117,7 @@ class Placing:
     async def _claim_and_insert(self, drafts: Sequence[Draft]) -> tuple[set[str], dict[str, Record]]:
         async with self._outbox.transaction() as tx:
             first = await idempotency.claim(tx.sql, [record for record, _, _ in drafts])
-            await self._insert(tx, [draft for draft in drafts if draft[0].id in first])
+            self._insert(tx, [draft for draft in drafts if draft[0].id in first])
             used = {record.id for record, _, _ in drafts} - first
             return first, await idempotency.recall(tx.sql, used) if used else {}
 
@@ -150,9 +150,9 @@ class Placing:
         )
         return Record(placement.request_id, placement.fingerprint, order_id, status, body), order, placement
 
-    async def _insert(self, tx: Transaction, drafts: Sequence[Draft]) -> None:
+    def _insert(self, tx: Transaction, drafts: Sequence[Draft]) -> None:
         if drafts:
-            await store.insert(tx.sql, [order for _, order, _ in drafts])
+            store.insert(tx, [order for _, order, _ in drafts])
         for _, order, placement in drafts:
             if order.reason is None:
                 start = StartOrder(

@@ -7,21 +7,23 @@ import asyncpg
 
 from services.contract.messages import Line, ProductChanged
 from services.order.model import Listed
+from services.runtime.outbox import Transaction
 
 LISTED = "SELECT sku, price, currency FROM catalogue WHERE sku = ANY($1::text[])"
 
 INSERT = """
-    WITH lines AS (
-        INSERT INTO order_lines (order_id, sku, quantity, price)
-        SELECT * FROM unnest($8::uuid[], $9::text[], $10::int[], $11::bigint[]))
     INSERT INTO orders (
         order_id, customer_id, protocol, amount, currency, request_id, reason, detail, status, ended_at)
     SELECT o.*,
         CASE WHEN o.reason IS NULL THEN 'PENDING' ELSE 'REFUSED' END,
         CASE WHEN o.reason IS NOT NULL THEN now() END
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::uuid[], $7::text[],
-                $12::text[])
+                $8::text[])
         AS o (order_id, customer_id, protocol, amount, currency, request_id, reason, detail)
+"""
+INSERT_LINES = """
+    INSERT INTO order_lines (order_id, sku, quantity, price)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[])
 """
 
 # The answer to a confirmed order was written beside its key when the order was placed; it becomes true here.
@@ -93,9 +95,10 @@ async def listed(sql: asyncpg.Connection, skus: Iterable[str]) -> dict[str, List
     return {row["sku"]: Listed(row["price"], row["currency"]) for row in rows}
 
 
-async def insert(sql: asyncpg.Connection, orders: Sequence[NewOrder]) -> None:
+def insert(tx: Transaction, orders: Sequence[NewOrder]) -> None:
+    """Writes new orders with their lines at the commit."""
     lines = [(order.order_id, line) for order in orders for line in order.lines]
-    await sql.execute(
+    tx.write(
         INSERT,
         [o.order_id for o in orders],
         [o.customer_id for o in orders],
@@ -104,11 +107,14 @@ async def insert(sql: asyncpg.Connection, orders: Sequence[NewOrder]) -> None:
         [o.currency for o in orders],
         [o.request_id for o in orders],
         [o.reason for o in orders],
+        [o.detail for o in orders],
+    )
+    tx.write(
+        INSERT_LINES,
         [order_id for order_id, _ in lines],
         [line.sku for _, line in lines],
         [line.quantity for _, line in lines],
         [line.price for _, line in lines],
-        [o.detail for o in orders],
     )
 
 

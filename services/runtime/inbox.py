@@ -20,6 +20,8 @@ from typing import Literal
 import asyncpg
 from msgspec import Struct
 
+from services.runtime.outbox import Transaction
+
 RECALL = """
     SELECT i.subject::text AS subject, i.step, i.outcome, i.reason, i.detail
     FROM unnest($1::uuid[], $2::text[]) AS asked (subject, step) JOIN inbox i USING (subject, step)
@@ -75,10 +77,11 @@ def settle(step: Step, known: Answers) -> Answers:
     return {}
 
 
-async def record(sql: asyncpg.Connection, answers: Answers) -> None:
-    """Writes answers given for the first time. Raises UniqueViolationError if another replica was first."""
+def record(tx: Transaction, answers: Answers) -> None:
+    """Writes answers given for the first time. The commit raises UniqueViolationError if another replica was
+    first."""
     if answers:
-        await sql.execute(
+        tx.write(
             RECORD,
             [subject for subject, _ in answers],
             [step for _, step in answers],

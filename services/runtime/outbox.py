@@ -12,8 +12,11 @@ idempotent. Nothing polls by id, so no row is skipped because a lower id committ
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import chain
 
 import asyncpg
 import msgspec
@@ -36,10 +39,7 @@ ADOPT_AT_ONCE = 100
 SWEEP_EVERY_S = 0.5
 """How long the rows of an idle process outlive their sending."""
 
-SAVE = """
-    WITH swept AS (DELETE FROM outbox WHERE id = ANY($3::bigint[]))
-    INSERT INTO outbox (owner, messages) VALUES ($1, $2) RETURNING id
-"""
+SAVE = "INSERT INTO outbox (owner, messages) VALUES ($1, $2)"
 KEEP = "UPDATE outbox SET messages = $2 WHERE id = $1"
 SWEEP = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 # An array, so that it is selected once: a plan may ask `IN` for each row, and the limit would be none.
@@ -52,18 +52,28 @@ ADOPT = """
     RETURNING id, messages
 """
 
+PARAMETER = re.compile(r"\$(\d+)")
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Outgoing])
 
 
 @dataclass(slots=True)
 class Transaction:
-    """An open Postgres transaction, `sql`, the messages that will go out if it commits, and what to call
-    after the commit (not promised: the process may die between the two)."""
+    """An open Postgres transaction, `sql`, the messages that will go out if it commits, its last writes, and
+    what to call after the commit (not promised: the process may die between the two)."""
 
     sql: asyncpg.Connection
     messages: list[Outgoing] = field(default_factory=list)
+    writes: list[tuple[str, tuple[object, ...]]] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
+
+    def write(self, statement: str, *arguments: object) -> None:
+        """Runs one INSERT, UPDATE or DELETE just before the commit, in one round trip with all others.
+
+        For what this transaction does not read again. No two of them may touch the same row.
+        """
+        self.writes.append((statement, arguments))
 
     def put(self, topic: str, envelope: Envelope) -> None:
         self.messages.append(Outgoing(topic, envelope.subject, encode(envelope)))
@@ -91,9 +101,12 @@ class Outbox:
                 yield transaction
                 if transaction.messages:
                     sweep, self._sent = self._sent, []
-                    row_id = await sql.fetchval(
-                        SAVE, self._owner, _encoder.encode(transaction.messages), sweep
-                    )
+                    transaction.write(SWEEP, sweep)
+                    transaction.write(SAVE, self._owner, _encoder.encode(transaction.messages))
+                if transaction.writes:
+                    statements, arguments = zip(*transaction.writes, strict=True)
+                    at_once = in_one(statements, bool(transaction.messages))
+                    row_id = await sql.fetchval(at_once, *chain.from_iterable(arguments))
         except BaseException:
             self._sent += sweep  # the rows may still be there; deleting one twice does nothing
             raise
@@ -194,3 +207,21 @@ class Outbox:
             if len(rows) < ADOPT_AT_ONCE or predecessor:
                 break
         return taken
+
+
+@cache
+def in_one(statements: tuple[str, ...], returning_id: bool) -> str:
+    """One statement that runs them all; returns the id that the last one gave, or nothing."""
+    parts: list[str] = []
+    before = 0
+    for number, statement in enumerate(statements):
+        numbers = [int(n) for n in PARAMETER.findall(statement)]
+        shifted = PARAMETER.sub(partial(_shift, before), statement)
+        last = returning_id and number == len(statements) - 1
+        parts.append(f"w{number} AS ({shifted}{' RETURNING id' if last else ''})")
+        before += max(numbers, default=0)
+    return f"WITH {', '.join(parts)} SELECT {f'id FROM w{len(parts) - 1}' if returning_id else 'NULL'}"
+
+
+def _shift(by: int, parameter: re.Match[str]) -> str:
+    return f"${int(parameter[1]) + by}"

@@ -140,12 +140,10 @@ class Worker:
                 answers.update(
                     ((c.subject, c.envelope.step), answer) for c, answer in zip(group, given, strict=True)
                 )
-            await self._answer(tx, commands, answers, known)
+            self._answer(tx, commands, answers, known)
 
-    async def _answer(
-        self, tx: Transaction, commands: Sequence[Command], answers: Answers, known: Answers
-    ) -> None:
-        await inbox.record(tx.sql, {key: answer for key, answer in answers.items() if key not in known})
+    def _answer(self, tx: Transaction, commands: Sequence[Command], answers: Answers, known: Answers) -> None:
+        inbox.record(tx, {key: answer for key, answer in answers.items() if key not in known})
         for command in commands:
             answer = answers[command.subject, command.envelope.step]
             tx.put(self._answers_topic, self._reply(command, answer))
@@ -172,7 +170,7 @@ class Worker:
                 refusal = Answer("refused", "dead-letter", reason[:500])
                 known = await inbox.recall(tx.sql, [command.step])
                 key = command.subject, command.envelope.step
-                await self._answer(tx, [command], {key: known.get(key, refusal)}, known)
+                self._answer(tx, [command], {key: known.get(key, refusal)}, known)
 
 
 def waves(commands: Iterable[Command]) -> list[list[Command]]:
