@@ -11,13 +11,13 @@ import time
 MEMORY_S = 0.1
 """Over how long the rate of arrival is averaged."""
 
-UNHURRIED = 60.0
+UNHURRIED = 150.0
 """Records a second up to which none waits for another."""
 
-BUSY = 240.0
+BUSY = 800.0
 """Records a second from which batches are as far apart as they may be."""
 
-LONGEST_S = 0.05
+LONGEST_S = 0.04
 
 
 class Pace:
