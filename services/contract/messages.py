@@ -63,19 +63,21 @@ class CloseCancelledOrder(Message, frozen=True):
 
 
 class StartOrder(Message, frozen=True):
-    """Asks the orchestrator to run the order saga."""
+    """Asks the orchestrator to run the order, under its protocol."""
 
     customer_id: str
     amount: int
     currency: str
     lines: tuple[Line, ...]
     traced: bool = False
+    protocol: str = "saga"
 
 
 class StartCancellation(Message, frozen=True):
-    """Asks the orchestrator to run the cancellation saga of a confirmed order."""
+    """Asks the orchestrator to cancel a confirmed order, under the order's own protocol."""
 
     traced: bool = False
+    protocol: str = "saga"
 
 
 class ProductChanged(Message, frozen=True):

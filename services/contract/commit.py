@@ -1,0 +1,65 @@
+"""What coordinators and participants of two- and three-phase commit say to one another, over HTTP.
+
+One call carries a batch, and its answer as many answers, in the same order. Pure data; see
+`orchestrator/core/exchange.py` for what it means.
+"""
+
+from typing import Literal
+
+from services.contract.messages import Line, Message
+
+PATH = "/participant/batches"
+"""Where every participant takes them. Not for the public: it asks for the participants' credential."""
+
+PARTICIPANTS = ("order", "inventory", "payment")
+"""In the order of election; `in_turn` asks in this order, too."""
+
+
+class Work(Message, frozen=True):
+    """One order, with all that any participant needs of it to do its part, in one step.
+
+    `buy` takes stock and money and confirms the order; `cancel` undoes what a confirmed order did.
+    """
+
+    order_id: str
+    kind: Literal["buy", "cancel"]
+    customer_id: str = ""
+    amount: int = 0
+    currency: str = ""
+    lines: tuple[Line, ...] = ()
+
+
+class Asked(Message, frozen=True):
+    """A request about one round of one transaction. `work` is of a prepare only."""
+
+    transaction: str
+    epoch: int
+    number: int
+    protocol: Literal["2pc", "2pc-group", "3pc"]
+    verb: Literal["prepare", "pre-commit", "commit", "abort", "inquire"]
+    work: tuple[Work, ...] = ()
+    traceparent: str = ""
+
+
+class Refused(Message, frozen=True):
+    order_id: str
+    reason: str
+    detail: str = ""
+
+
+class Told(Message, frozen=True):
+    """`vote` answers a prepare, `state` everything else."""
+
+    vote: Literal["", "yes", "no", "busy"] = ""
+    refusals: tuple[Refused, ...] = ()
+    state: Literal["", "initial", "waiting", "pre-committed", "committed", "aborted"] = ""
+    recovering: bool = False
+
+
+class Batch(Message, frozen=True):
+    requests: tuple[Asked, ...]
+
+
+class Answers(Message, frozen=True):
+    answers: tuple[Told, ...]
+    participant: str
