@@ -30,6 +30,9 @@ app = typer.Typer(
 
 class Protocol(StrEnum):
     SAGA = "saga"
+    TWO_PHASE = "2pc"
+    TWO_PHASE_GROUP = "2pc-group"
+    THREE_PHASE = "3pc"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]

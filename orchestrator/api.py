@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import FastAPI, Query, Request, Response
 
-from orchestrator import store
+from orchestrator import store, transactions
 from orchestrator.core.journal import Entry, unfold
 from orchestrator.core.sagas import DEFINITIONS
 from orchestrator.driver import Driver
@@ -52,6 +52,7 @@ class TransactionRoutes:
         require_operator(request, self._token)
         async with self._database.connection() as sql:
             rows = await sql.fetch(store.BY_STATE, state == "running", limit)
+            rows += await sql.fetch(transactions.BY_STATE, state == "running", limit)
         return _json({"transactions": [_transaction(row) for row in rows]})
 
     async def read(self, order_id: str, request: Request) -> Response:
@@ -59,6 +60,7 @@ class TransactionRoutes:
         require_operator(request, self._token)
         async with self._database.connection() as sql:
             rows = await sql.fetch(store.BY_ORDER, _checked(order_id))
+            rows += await sql.fetch(transactions.BY_ORDER, order_id)
         if not rows:
             raise _unknown()
         return _json({"transactions": [_transaction(row) for row in rows]})
@@ -67,6 +69,8 @@ class TransactionRoutes:
         """Ask at once what is unanswered, instead of waiting for the timer."""
         require_operator(request, self._token)
         kinds = await self._driver.retry_now(_checked(order_id))
+        async with self._database.connection() as sql:
+            kinds += await transactions.nudge(sql, order_id)
         if not kinds:
             raise Problem(409, "not-running", "this order has no transaction that runs", order_id=order_id)
         return _json({"order_id": order_id, "asked_again": kinds}, 202)

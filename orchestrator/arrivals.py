@@ -1,14 +1,23 @@
-"""What arrives for a saga: the request to start it, and the answers of its participants."""
+"""What arrives for a transaction: its start and, for a saga, the answers of its participants."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from orchestrator.commands import KIND_OF, STARTS
+from orchestrator import transactions
+from orchestrator.commands import KIND_OF, STARTS, Start
+from orchestrator.coordinator import CORES, GROUPED, ORDERS_IN_A_GROUP
 from orchestrator.core.journal import LogLine
 from orchestrator.core.sagas import DEFINITIONS
+from services.contract import topics
+from services.contract.commit import Protocol, Work
+from services.contract.messages import StartOrder
 from services.runtime.bus import Record
-from services.runtime.envelope import Envelope, Malformed, decode, open_as
+from services.runtime.envelope import Envelope, Malformed, decode, open_as, shard_of
 from services.runtime.ids import is_uuid
 from services.runtime.inbox import Answer
+
+SAGA = "saga"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,11 @@ class Arrival:
     envelope: Envelope
     kind: str
     answer: Answer | None
-    traced: bool = False
+    start: Start | None = None
+
+    @property
+    def traced(self) -> bool:
+        return self.start is not None and self.start.traced
 
     @property
     def key(self) -> tuple[str, str]:
@@ -43,10 +56,47 @@ def read(record: Record) -> Arrival:
     if not is_uuid(envelope.subject):
         raise Malformed(f"the subject {envelope.subject!r} is no UUID in its usual form")
     if kind := KIND_OF.get(envelope.type):
-        return Arrival(record, envelope, kind, None, open_as(envelope, STARTS[kind]).traced)
+        start = open_as(envelope, STARTS[kind])
+        if start.protocol != SAGA and start.protocol not in CORES:
+            raise Malformed(f"there is no protocol {start.protocol!r}")
+        return Arrival(record, envelope, kind, None, start)
     if envelope.type != Answer.__name__:
         raise Malformed(f"a saga does not take {envelope.type!r}")
     kind = envelope.step.partition(".")[0]
     if kind not in DEFINITIONS:
         raise Malformed(f"no saga has a step {envelope.step!r}")
     return Arrival(record, envelope, kind, open_as(envelope, Answer))
+
+
+def transactions_of(arrivals: Iterable[Arrival]) -> list[transactions.Start]:
+    """The transactions that these arrivals start, those of `2pc-group` together with their like."""
+    starts: list[transactions.Start] = []
+    groups: dict[int, list[Arrival]] = {}
+    for arrival in arrivals:
+        assert arrival.start is not None
+        shard = shard_of(arrival.envelope.subject, topics.PARTITIONS)
+        if arrival.start.protocol == GROUPED and arrival.kind == "order":
+            groups.setdefault(shard, []).append(arrival)
+        else:
+            starts.append(_transaction(shard, [arrival]))
+    for shard, group in groups.items():
+        firsts = range(0, len(group), ORDERS_IN_A_GROUP)
+        starts += [_transaction(shard, group[first : first + ORDERS_IN_A_GROUP]) for first in firsts]
+    return starts
+
+
+def _transaction(shard: int, arrivals: Sequence[Arrival]) -> transactions.Start:
+    first = arrivals[0]
+    assert first.start is not None
+    works = tuple(_work(arrival) for arrival in arrivals)
+    protocol = cast(Protocol, first.start.protocol)  # `read` has checked it
+    return transactions.Start(protocol, shard, works, first.envelope.traceparent)
+
+
+def _work(arrival: Arrival) -> Work:
+    order_id = arrival.envelope.subject
+    match arrival.start:
+        case StartOrder(customer_id, amount, currency, lines):
+            return Work(order_id, "buy", customer_id, amount, currency, lines)
+        case _:
+            return Work(order_id, "cancel")

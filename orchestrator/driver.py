@@ -18,8 +18,9 @@ import asyncpg
 import structlog
 
 from orchestrator import store
-from orchestrator.arrivals import Arrival, read
+from orchestrator.arrivals import SAGA, Arrival, read, transactions_of
 from orchestrator.commands import REFUSABLE, TOPIC_OF, UNDOES, command
+from orchestrator.coordinator import Coordinator
 from orchestrator.core import backoff
 from orchestrator.core import saga as core
 from orchestrator.core.journal import LogLine
@@ -29,7 +30,7 @@ from orchestrator.store import SagaRow
 from services.contract import topics
 from services.runtime import dead_letters, fencing
 from services.runtime.bus import Record
-from services.runtime.database import Database, insist
+from services.runtime.database import insist
 from services.runtime.dead_letters import DeadLetter
 from services.runtime.envelope import Envelope, Malformed, seal, shard_of
 from services.runtime.outbox import Outbox, Transaction
@@ -47,12 +48,15 @@ STUCK_FOR_S = 60.0
 class Driver:
     """Runs the sagas of the shards that this process owns. `sample` is the share of journals kept."""
 
-    def __init__(self, name: str, database: Database, outbox: Outbox, sample: float) -> None:
+    def __init__(
+        self, name: str, outbox: Outbox, shards: Shards, coordinator: Coordinator, sample: float
+    ) -> None:
         self._name = name
         self._outbox = outbox
+        self._shards = shards
+        self.own = shards.own
+        self._coordinator = coordinator
         self._sample = sample
-        self._shards = Shards(database)
-        self.own = self._shards.own
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Steps each saga through what arrived for it. Raises StaleHolder when another owns its shard."""
@@ -67,8 +71,11 @@ class Driver:
             # Records may be left of shards that are no longer ours: their owner reads them too.
             assigned = self._shards.assigned
             arrivals = [a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in assigned]
+            others = [a for a in arrivals if a.start is not None and a.start.protocol != SAGA]
             try:
-                await self._narrow(arrivals, letters)
+                await self._narrow([a for a in arrivals if a not in others], letters)
+                if others:
+                    await self._coordinator.begin(transactions_of(others))
             except fencing.StaleHolder:
                 self._shards.lose_all()  # whatever is still ours will be assigned to us again
                 raise

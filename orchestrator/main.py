@@ -1,7 +1,10 @@
-"""One orchestrator process: drives the sagas of the shards that Kafka assigns to it."""
+"""One orchestrator process: drives the transactions of the shards that Kafka assigns to it."""
 
 from orchestrator.api import TransactionRoutes
+from orchestrator.coordinator import Coordinator
 from orchestrator.driver import Driver
+from orchestrator.participants import Participants
+from orchestrator.shards import Shards
 from services.contract import topics
 from services.runtime.bus import Consumer
 from services.runtime.http import create_app
@@ -15,16 +18,25 @@ DESCRIPTION = "Distributed transactions: their journals, and what an operator ca
 
 async def main(settings: Settings) -> None:
     parts = Plumbing.of(settings, topics.PARTITIONS)
-    driver = Driver(parts.name, parts.database, parts.outbox, settings.journal_sample)
-    sagas = Consumer(settings.kafka_bootstrap, topics.SAGAS, "orchestrator", driver.handle, driver.own)
+    shards = Shards(parts.database)
+    participants = Participants.at(settings.internal_url, settings.participant_token)
+    coordinator = Coordinator(parts.name, parts.database, parts.outbox, shards, participants)
+    driver = Driver(parts.name, parts.outbox, shards, coordinator, settings.journal_sample)
+    starts = Consumer(settings.kafka_bootstrap, topics.SAGAS, "orchestrator", driver.handle, driver.own)
     janitor = Janitor("orchestrator", parts, [])
 
     async def ready() -> bool:
-        return sagas.is_attached and await parts.database.is_up()
+        return starts.is_attached and await parts.database.is_up()
 
     app = create_app("Tradeoff: transactions", DESCRIPTION, ready)
     TransactionRoutes(parts.database, driver, settings.operator_token).add_to(app)
-    await serve(settings, app, [parts.outbox.run, sagas.run, driver.run_timers, janitor.run], parts.close)
+
+    async def close() -> None:
+        await participants.close()
+        await parts.close()
+
+    loops = [parts.outbox.run, starts.run, driver.run_timers, coordinator.take_over, janitor.run]
+    await serve(settings, app, loops, close)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ class Shards:
 
     def lose(self, names: Iterable[str]) -> None:
         """Others have drawn the numbers of these fences."""
+        names = set(names)
         self.epochs = {shard: epoch for shard, epoch in self.epochs.items() if fence_of(shard) not in names}
         self._lost_at = time.monotonic()
 

@@ -15,6 +15,9 @@ PARTICIPANTS = ("order", "inventory", "payment")
 """In the order of election; `in_turn` asks in this order, too."""
 
 
+Protocol = Literal["2pc", "2pc-group", "3pc"]
+
+
 class Work(Message, frozen=True):
     """One order, with all that any participant needs of it to do its part, in one step.
 
@@ -35,7 +38,7 @@ class Asked(Message, frozen=True):
     transaction: str
     epoch: int
     number: int
-    protocol: Literal["2pc", "2pc-group", "3pc"]
+    protocol: Protocol
     verb: Literal["prepare", "pre-commit", "commit", "abort", "inquire"]
     work: tuple[Work, ...] = ()
     traceparent: str = ""

@@ -48,7 +48,7 @@ class OrderRequest(Strict):
 
     customer_id: Annotated[Name, Field(examples=["customer-000001"])]
     items: Annotated[list[OrderItem], Field(min_length=1, max_length=50)]
-    protocol: Literal["saga"] = "saga"
+    protocol: Literal["saga", "2pc", "2pc-group", "3pc"] = "saga"
 
     @field_validator("items")
     @classmethod
@@ -195,7 +195,7 @@ class OrderRoutes:
             row = await self._row(tx.sql, order_id)
             if await tx.sql.fetchval(store.REQUEST_CANCEL, order_id):
                 traceparent, traced = trace_of(request.headers.get("traceparent"))
-                start = StartCancellation(traced=traced)
+                start = StartCancellation(traced=traced, protocol=row["protocol"])
                 tx.put(
                     topics.SAGAS,
                     seal(

@@ -156,7 +156,12 @@ class Placing:
         for _, order, placement in drafts:
             if order.reason is None:
                 start = StartOrder(
-                    order.customer_id, order.amount, order.currency, order.lines, traced=placement.traced
+                    order.customer_id,
+                    order.amount,
+                    order.currency,
+                    order.lines,
+                    traced=placement.traced,
+                    protocol=order.protocol,
                 )
                 tx.put(
                     topics.SAGAS,

@@ -5,7 +5,10 @@ from typing import Any
 import msgspec
 from aiokafka import ConsumerRecord
 
+from orchestrator.coordinator import Coordinator
 from orchestrator.driver import Driver
+from orchestrator.participants import Participants
+from orchestrator.shards import Shards
 from services.contract import topics
 from services.contract.messages import Line, StartOrder
 from services.runtime.bus import Producer
@@ -19,7 +22,9 @@ MARK = "a test of owners"
 
 def driver(name: str, database: Database) -> Driver:
     """An orchestrator that is never asked to send what it says."""
-    return Driver(name, database, Outbox(name, database, Producer("nowhere:1", topics.PARTITIONS)), 1.0)
+    outbox, shards = Outbox(name, database, Producer("nowhere:1", topics.PARTITIONS)), Shards(database)
+    nobody = Participants.at("http://nowhere", "")
+    return Driver(name, outbox, shards, Coordinator(name, database, outbox, shards, nobody), 1.0)
 
 
 def shard(order_id: str) -> int:

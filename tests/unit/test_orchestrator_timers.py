@@ -9,16 +9,14 @@ from orchestrator.core.backoff import DEADLINE_S, longest_s
 from orchestrator.core.sagas import ORDER
 from orchestrator.driver import Driver
 from orchestrator.store import SagaRow
-from services.runtime.bus import Producer
 from services.runtime.database import Database
-from services.runtime.outbox import Outbox
+from tests.integration import sagas
 
 
 @pytest.fixture
 async def driver() -> Driver:
     """Connected to nothing: a timer is a value."""
-    database = Database("postgresql://nowhere")
-    return Driver("test", database, Outbox("test", database, Producer("nowhere:1", 1)), 1.0)
+    return sagas.driver("test", Database("postgresql://nowhere"))
 
 
 def row(wakes_in_s: float | None, age_s: float = 0.0) -> SagaRow:

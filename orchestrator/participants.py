@@ -1,0 +1,114 @@
+"""The participants of two- and three-phase commit, as the coordinator reaches them: in batches, over HTTP."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Self, assert_never
+
+import httpx
+import msgspec
+import structlog
+
+from orchestrator.core import exchange
+from orchestrator.transactions import Row
+from services.contract.commit import PARTICIPANTS, PATH, Answers, Asked, Batch, Told
+
+log = structlog.get_logger()
+
+MOST_IN_A_CALL = 100
+
+CALLS_AT_ONCE = 4
+"""Under way to one participant: a prepare that waits for a lock does not hold up everybody else."""
+
+PATIENCE_S = 10.0
+"""Longer than any lock wait. Who gives no answer is asked again by the transaction's own timer."""
+
+_answers = msgspec.json.Decoder(Answers)
+
+
+class Participants:
+    """`ask` one of them something."""
+
+    def __init__(self, lanes: Mapping[str, "_Lane"], client: httpx.AsyncClient) -> None:
+        self._lanes = lanes
+        self._client = client
+
+    @classmethod
+    def at(cls, internal_url: str, token: str) -> Self:
+        """Behind nginx's internal listener, which finds a replica that lives."""
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        client = httpx.AsyncClient(
+            base_url=internal_url, headers=headers, timeout=httpx.Timeout(PATIENCE_S, connect=1.0)
+        )
+        return cls({name: _Lane(client, f"/{name}{PATH}") for name in PARTICIPANTS}, client)
+
+    async def ask(self, name: str, row: Row, request: exchange.Request) -> exchange.Answer | None:
+        """None when there was no answer: whether it was heard is unknown."""
+        told = await self._lanes[name].ask(_asked(row, request))
+        return None if told is None else _heard(name, request.round, told)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class _Lane:
+    def __init__(self, client: httpx.AsyncClient, path: str) -> None:
+        self._client = client
+        self._path = path
+        self._waiting: list[tuple[Asked, asyncio.Future[Told | None]]] = []
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def ask(self, asked: Asked) -> Told | None:
+        answer: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, answer))
+        if len(self._calls) < CALLS_AT_ONCE:
+            call = asyncio.create_task(self._run())
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+        return await answer
+
+    async def _run(self) -> None:
+        await asyncio.sleep(0)  # everything that this turn of the loop wants to ask comes along
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST_IN_A_CALL], self._waiting[MOST_IN_A_CALL:]
+            told = await self._call(tuple(asked for asked, _ in batch))
+            for (_, answer), one in zip(batch, told, strict=True):
+                if not answer.done():
+                    answer.set_result(one)
+
+    async def _call(self, requests: tuple[Asked, ...]) -> tuple[Told | None, ...]:
+        try:
+            response = await self._client.post(self._path, content=msgspec.json.encode(Batch(requests)))
+            response.raise_for_status()
+            answers = _answers.decode(response.content).answers
+            if len(answers) != len(requests):
+                raise ValueError(f"{len(answers)} answers to {len(requests)} requests")
+        except (httpx.HTTPError, ValueError) as error:
+            log.warning("participant not asked", path=self._path, error=repr(error))
+            return (None,) * len(requests)
+        return answers
+
+
+def _asked(row: Row, request: exchange.Request) -> Asked:
+    about = partial(Asked, row.id, request.round.epoch, request.round.number, row.protocol)
+    match request:
+        case exchange.Prepare(orders=orders):
+            work = tuple(work for work in row.works if work.order_id in orders)
+            return about("prepare", work, row.traceparent)
+        case exchange.PreCommit():
+            return about("pre-commit")
+        case exchange.Commit():
+            return about("commit")
+        case exchange.Abort():
+            return about("abort")
+        case exchange.Inquire():
+            return about("inquire")
+        case _:
+            assert_never(request)
+
+
+def _heard(who: str, round: exchange.Round, told: Told) -> exchange.Answer:
+    if told.vote:
+        refusals = tuple(exchange.Refusal(r.order_id, r.reason, r.detail) for r in told.refusals)
+        return exchange.Voted(who, round, told.vote, refusals)
+    return exchange.Acked(who, round, exchange.State(told.state), told.recovering)

@@ -1,0 +1,150 @@
+"""The log of two- and three-phase commit: its SQL, and its rows as values.
+
+What the cores call `Force` is a row of this log that is durable, checked by the owner's epoch.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from orchestrator.core.commit import Event
+from orchestrator.core.commit import Transaction as State
+from services.contract.commit import Protocol, Work
+from services.runtime.outbox import Transaction
+
+CLAIM = """
+    INSERT INTO transaction_orders (order_id, kind, transaction_id)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[]) ON CONFLICT DO NOTHING
+    RETURNING order_id::text, kind
+"""
+SAVE = """
+    INSERT INTO transactions AS t (
+        transaction_id, protocol, shard, epoch, running, state, works, traceparent, log, started_at, outcome,
+        ended_at)
+    SELECT id, protocol, shard, epoch, outcome IS NULL, state, works, traceparent, log, started_at, outcome,
+        CASE WHEN outcome IS NOT NULL THEN now() END
+    FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
+                $8::text[], $9::timestamptz[], $10::text[])
+        AS n (id, protocol, shard, epoch, state, works, traceparent, log, started_at, outcome)
+    ON CONFLICT (transaction_id) DO UPDATE SET
+        epoch = excluded.epoch, state = excluded.state, running = excluded.running,
+        outcome = excluded.outcome, ended_at = excluded.ended_at, log = t.log || excluded.log
+"""
+UNOWNED = """
+    SELECT transaction_id::text, protocol, shard, state, works, traceparent, started_at FROM transactions
+    WHERE running AND shard = $1 AND epoch < $2 AND transaction_id > $3::uuid
+    ORDER BY transaction_id LIMIT $4
+"""
+NUDGE = """
+    UPDATE transactions t SET nudged = true FROM transaction_orders o
+    WHERE o.order_id = $1::uuid AND t.transaction_id = o.transaction_id AND t.running RETURNING o.kind
+"""
+NUDGED = """
+    UPDATE transactions SET nudged = false WHERE running AND nudged AND shard = ANY($1::smallint[])
+    RETURNING transaction_id::text
+"""
+
+LISTED = """
+    SELECT transaction_id::text, protocol, running, state, outcome, started_at, ended_at, epoch, shard,
+           EXTRACT(epoch FROM coalesce(ended_at, now()) - started_at)::float8 AS age_s,
+           ARRAY(SELECT o.order_id::text FROM transaction_orders o
+                 WHERE o.transaction_id = t.transaction_id) AS orders
+    FROM transactions t
+"""
+BY_STATE = f"{LISTED} WHERE running = $1 ORDER BY started_at DESC LIMIT $2"
+BY_ORDER = f"""
+    {LISTED} JOIN transaction_orders USING (transaction_id) WHERE order_id = $1::uuid ORDER BY started_at
+"""
+
+_state = msgspec.json.Decoder(State)
+_works = msgspec.json.Decoder(tuple[Work, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is to be run as one transaction: one order or, under `2pc-group`, many of one shard."""
+
+    protocol: Protocol
+    shard: int
+    works: tuple[Work, ...]
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event as its transaction's coordinator saw it. `kind` is the name of the event's class."""
+
+    at: float  # seconds since the epoch, on the clock of `node`
+    node: str
+    kind: str
+    event: Event | None = None
+
+
+@dataclass(slots=True)
+class Row:
+    """A transaction as it is stored. `log` holds only the lines that are not in the database yet."""
+
+    id: str
+    protocol: Protocol
+    shard: int
+    state: State
+    works: tuple[Work, ...]
+    traceparent: str
+    started_at: datetime
+    is_new: bool = False
+    log: list[Seen] = field(default_factory=list)
+
+    @property
+    def is_cancellation(self) -> bool:
+        return self.works[0].kind == "cancel"
+
+
+async def claim(sql: asyncpg.Connection, starts: Mapping[str, Start]) -> set[tuple[str, str]]:
+    """The (order, kind) of these, by the ids of their transactions, that no other transaction runs yet."""
+    claims = sorted((work.order_id, work.kind, id) for id, start in starts.items() for work in start.works)
+    claimed = await sql.fetch(CLAIM, *(list(column) for column in zip(*claims, strict=True)))
+    return {(row["order_id"], row["kind"]) for row in claimed}
+
+
+def save(tx: Transaction, rows: Sequence[Row]) -> None:
+    """Writes transactions at the commit, new ones and others alike. One with an outcome is over."""
+    if rows:
+        tx.write(
+            SAVE,
+            [r.id for r in rows],
+            [r.protocol for r in rows],
+            [r.shard for r in rows],
+            [r.state.epoch for r in rows],
+            [msgspec.json.encode(r.state).decode() for r in rows],
+            [msgspec.json.encode(r.works) if r.is_new else b"" for r in rows],  # an update leaves it as it is
+            [r.traceparent for r in rows],
+            ["".join(msgspec.json.encode(seen).decode() + "\n" for seen in r.log) for r in rows],
+            [r.started_at for r in rows],
+            [r.state.outcome or None for r in rows],
+        )
+
+
+async def unowned(
+    sql: asyncpg.Connection, shard: int, epoch: int, after: str, most: int
+) -> list[asyncpg.Record]:
+    """Running transactions of a shard that an earlier owner wrote last, by id."""
+    return list(await sql.fetch(UNOWNED, shard, epoch, after, most))
+
+
+def read(record: asyncpg.Record) -> Row:
+    """Raises msgspec's ValidationError for a state that this version does not know."""
+    id, protocol, shard, state, works, traceparent, started_at = record.values()
+    return Row(id, protocol, shard, _state.decode(state), _works.decode(works), traceparent, started_at)
+
+
+async def nudge(sql: asyncpg.Connection, order_id: str) -> list[str]:
+    """Makes the owner of this order's running transactions ask again; returns their kinds."""
+    return [row["kind"] for row in await sql.fetch(NUDGE, order_id)]
+
+
+async def nudged(sql: asyncpg.Connection, shards: Iterable[int]) -> list[str]:
+    """The transactions of these shards that were nudged since this was last asked."""
+    return [row["transaction_id"] for row in await sql.fetch(NUDGED, list(shards))]
