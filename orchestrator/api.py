@@ -8,7 +8,10 @@ import msgspec
 from fastapi import FastAPI, Query, Request, Response
 
 from orchestrator import store, transactions
-from orchestrator.core.journal import Entry, unfold
+from orchestrator.coordinator import CORES
+from orchestrator.core import commit_journal
+from orchestrator.core.clocks import Entry
+from orchestrator.core.journal import unfold
 from orchestrator.core.sagas import DEFINITIONS
 from orchestrator.driver import Driver
 from services.runtime.database import Database
@@ -36,10 +39,14 @@ class TransactionRoutes:
         """All that happened to an order, in causal order; empty when its log was not kept."""
         async with self._database.connection() as sql:
             logs = await sql.fetch(store.LOGS, _checked(order_id))
+            others = await sql.fetch(transactions.LOGS, order_id)
         entries: tuple[Entry, ...] = ()
         for kind, text in logs:
             if text:
                 entries += unfold(DEFINITIONS[kind], order_id, store.read_log(text), entries)
+        for transaction_id, protocol, text in others:
+            seen = transactions.read_log(text)
+            entries += commit_journal.unfold(CORES[protocol], transaction_id, seen, entries)
         return _json({"order_id": order_id, "entries": [_entry(entry) for entry in entries]})
 
     async def page(

@@ -32,9 +32,10 @@ from orchestrator.core.commit import (
     TimedOut,
     Wake,
 )
+from orchestrator.core.commit_journal import Begun, Resumed, Seen
 from orchestrator.participants import Participants
 from orchestrator.shards import Shards, fence_of
-from orchestrator.transactions import Row, Seen, Start
+from orchestrator.transactions import Row, Start
 from services.contract.commit import PARTICIPANTS
 from services.contract.messages import RejectOrder
 from services.contract.topics import ORDER_COMMANDS
@@ -125,7 +126,7 @@ class Coordinator:
             start.traceparent,
             datetime.now(UTC),
             is_new=True,
-            log=[Seen(time.time(), self._name, "Start")],
+            log=[Seen(time.time(), self._name, Begun(PARTICIPANTS, orders, epoch, in_turn))],
         )
         return _Live(row), effects[1:]
 
@@ -147,7 +148,7 @@ class Coordinator:
                 event = await self._next(live)
                 if not self._owns(row):
                     break
-                row.log.append(Seen(time.time(), self._name, type(event).__name__, event))
+                row.log.append(Seen(time.time(), self._name, event))
                 row.state, effects = CORES[row.protocol].step(row.state, event)
         except Exception:
             log.exception("transaction cannot go on", transaction=row.id)
@@ -261,7 +262,7 @@ class Coordinator:
                 try:
                     row = transactions.read(record)
                     row.state, effects = CORES[row.protocol].resume(row.state, epoch)
-                    row.log.append(Seen(time.time(), self._name, "Resume"))
+                    row.log.append(Seen(time.time(), self._name, Resumed(epoch)))
                 except Exception:
                     log.exception("transaction cannot be resumed", transaction=after)
                 else:

@@ -6,12 +6,15 @@ What the cores call `Force` is a row of this log that is durable, checked by the
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 import msgspec
 
-from orchestrator.core.commit import Event
+from orchestrator.core.commit import Expired, RetryNow, TimedOut
 from orchestrator.core.commit import Transaction as State
+from orchestrator.core.commit_journal import Begun, Resumed, Seen
+from orchestrator.core.exchange import Acked, Voted
 from services.contract.commit import Protocol, Work
 from services.runtime.outbox import Transaction
 
@@ -54,12 +57,18 @@ LISTED = """
                  WHERE o.transaction_id = t.transaction_id) AS orders
     FROM transactions t
 """
+LOGS = """
+    SELECT transaction_id::text, protocol, log
+    FROM transactions JOIN transaction_orders USING (transaction_id)
+    WHERE order_id = $1::uuid ORDER BY started_at
+"""
 BY_STATE = f"{LISTED} WHERE running = $1 ORDER BY started_at DESC LIMIT $2"
 BY_ORDER = f"""
     {LISTED} JOIN transaction_orders USING (transaction_id) WHERE order_id = $1::uuid ORDER BY started_at
 """
 
 _state = msgspec.json.Decoder(State)
+_raw_line = msgspec.json.Decoder(tuple[float, str, str, msgspec.Raw])
 _works = msgspec.json.Decoder(tuple[Work, ...])
 
 
@@ -71,16 +80,6 @@ class Start:
     shard: int
     works: tuple[Work, ...]
     traceparent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An event as its transaction's coordinator saw it. `kind` is the name of the event's class."""
-
-    at: float  # seconds since the epoch, on the clock of `node`
-    node: str
-    kind: str
-    event: Event | None = None
 
 
 @dataclass(slots=True)
@@ -121,7 +120,7 @@ def save(tx: Transaction, rows: Sequence[Row]) -> None:
             [msgspec.json.encode(r.state).decode() for r in rows],
             [msgspec.json.encode(r.works) if r.is_new else b"" for r in rows],  # an update leaves it as it is
             [r.traceparent for r in rows],
-            ["".join(msgspec.json.encode(seen).decode() + "\n" for seen in r.log) for r in rows],
+            ["".join(_line(seen) for seen in r.log) for r in rows],
             [r.started_at for r in rows],
             [r.state.outcome or None for r in rows],
         )
@@ -148,3 +147,23 @@ async def nudge(sql: asyncpg.Connection, order_id: str) -> list[str]:
 async def nudged(sql: asyncpg.Connection, shards: Iterable[int]) -> list[str]:
     """The transactions of these shards that were nudged since this was last asked."""
     return [row["transaction_id"] for row in await sql.fetch(NUDGED, list(shards))]
+
+
+EVENTS: dict[str, msgspec.json.Decoder[Any]] = {
+    kind.__name__: msgspec.json.Decoder(kind)
+    for kind in (Begun, Resumed, Voted, Acked, TimedOut, Expired, RetryNow)
+}
+
+
+def _line(seen: Seen) -> str:
+    kind = type(seen.event).__name__
+    return msgspec.json.encode((seen.at, seen.node, kind, seen.event)).decode() + "\n"
+
+
+def read_log(log: str) -> list[Seen]:
+    """Raises msgspec's DecodeError, or KeyError, for a log that this version does not know."""
+    return [_seen(*_raw_line.decode(line)) for line in log.splitlines()]
+
+
+def _seen(at: float, node: str, kind: str, event: msgspec.Raw) -> Seen:
+    return Seen(at, node, EVENTS[kind].decode(event))

@@ -2,10 +2,7 @@
 
 A saga is deterministic, so its driver need only store the events, one `LogLine` each. Replaying them
 through the same `begin`, `step` and `resume` gives back every message, state change and timer, here and
-at the participants, and from these the vector clocks (C. Fidge, ACSC 1988; F. Mattern, "Virtual time and
-global states of distributed systems", 1988): one component a role; every event ticks its own role's;
-a receive first takes the maximum with the clock of its send. So one entry happened before another
-(L. Lamport, CACM 1978) exactly if its clock is less or equal in every component.
+at the participants, and from these the vector clocks (`clocks.py`).
 """
 
 from collections.abc import Sequence
@@ -13,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.core import saga as core
+from orchestrator.core.clocks import Clocks, Entry, Kind
 from orchestrator.core.definition import Definition
 from orchestrator.core.saga import Phase, Saga, Turn
 
@@ -33,22 +31,6 @@ class LogLine:
     note: str = ""  # answered: the id of the ask, if known; recovered: e.g. "epoch 7"
 
 
-Kind = Literal["received", "sent", "state", "timer", "recovery", "late"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event of the history. `late` is one that arrived when it could change nothing any more."""
-
-    at: float
-    node: str
-    role: str
-    kind: Kind
-    what: str
-    message_id: str
-    clock: dict[str, int]
-
-
 def unfold(
     definition: Definition, order_id: str, lines: Sequence[LogLine], earlier: Sequence[Entry] = ()
 ) -> tuple[Entry, ...]:
@@ -56,7 +38,7 @@ def unfold(
 
     `earlier` is the history of the same order's previous saga; its clocks go on.
     """
-    history = _History(definition, order_id, {e.role: e.clock for e in earlier})
+    history = _History(definition, order_id, Clocks({e.role: e.clock for e in earlier}))
     silent = sorted({_Answer.of(line) for line in lines if line.event == "answered"}, key=_Answer.order)
     saga: Saga | None = None
     for line in lines:
@@ -66,7 +48,7 @@ def unfold(
         for answer in now:
             history.participant(answer)
         saga = history.orchestrator(line, saga)
-    return tuple(history.entries)
+    return tuple(history.clocks.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +74,7 @@ class _Answer:
 class _History:
     definition: Definition
     order_id: str
-    clocks: dict[str, dict[str, int]]  # each role's, now
-    entries: list[Entry] = field(default_factory=list)
+    clocks: Clocks
     asks: list[Entry] = field(default_factory=list)
     answers: dict[_Answer, Entry] = field(default_factory=dict)
     decided: set[str] = field(default_factory=set)  # steps; a second answer is read from the inbox
@@ -103,14 +84,14 @@ class _History:
         kind, what, sent = self._arrival(line)
         saga, effects = _replay(self.definition, before, line)
         useful = bool(effects) or saga != before or (before is not None and line.step in before.waiting)
-        self._add(line.at, line.node, "orchestrator", kind if useful else "late", what, sent=sent)
+        self.clocks.add(line.at, line.node, "orchestrator", kind if useful else "late", what, sent=sent)
         state = _state(self.definition, saga)
         if before is None or state != _state(self.definition, before):
-            self._add(line.at, line.node, "orchestrator", "state", state)
+            self.clocks.add(line.at, line.node, "orchestrator", "state", state)
         for ask in effects:
             if isinstance(ask, core.Ask):
                 id_ = f"{self.order_id}/{ask.step}/{ask.attempt}"
-                self.asks.append(self._add(line.at, line.node, "orchestrator", "sent", ask.step, id_))
+                self.asks.append(self.clocks.add(line.at, line.node, "orchestrator", "sent", ask.step, id_))
         return saga
 
     def participant(self, answer: _Answer) -> None:
@@ -119,12 +100,12 @@ class _History:
         if ask is None:
             return  # never asked: the saga will find that it makes no sense
         role = next(s.participant for s in self.definition.asked() if s.name == answer.step)
-        self._add(answer.at, answer.peer, role, "received", answer.step, sent=ask)
+        self.clocks.add(answer.at, answer.peer, role, "received", answer.step, sent=ask)
         if answer.step not in self.decided:
-            self._add(answer.at, answer.peer, role, "state", answer.outcome)
+            self.clocks.add(answer.at, answer.peer, role, "state", answer.outcome)
             self.decided.add(answer.step)
         id_ = f"{ask.message_id}/answer"
-        self.answers[answer] = self._add(answer.at, answer.peer, role, "sent", answer.outcome, id_)
+        self.answers[answer] = self.clocks.add(answer.at, answer.peer, role, "sent", answer.outcome, id_)
 
     def asked(self, answer: _Answer) -> Entry | None:
         """What is answered: the ask that the answer names, or else the latest that is not after it."""
@@ -138,9 +119,9 @@ class _History:
         match line.event:
             case "start":
                 what, at = f"{self.definition.kind}.start", line.peer_at or line.at
-                self._add(at, line.peer, "order", "state", f"{self.definition.kind} accepted")
+                self.clocks.add(at, line.peer, "order", "state", f"{self.definition.kind} accepted")
                 id_ = f"{self.order_id}/{what}/1"
-                return "received", what, self._add(at, line.peer, "order", "sent", what, id_)
+                return "received", what, self.clocks.add(at, line.peer, "order", "sent", what, id_)
             case "answered":
                 answer = _Answer.of(line)
                 return "received", answer.outcome, self.answers.get(answer)
@@ -150,19 +131,6 @@ class _History:
                 return "received", line.event, None
             case "recovered":
                 return "recovery", f"recovered {line.note}".strip(), None
-
-    def _add(
-        self, at: float, node: str, role: str, kind: Kind, what: str, id_: str = "", sent: Entry | None = None
-    ) -> Entry:
-        """The next event of `role`; `sent` is the send of which it is the receive."""
-        clock = dict(self.clocks.get(role, {}))
-        if sent is not None:
-            clock = {r: max(clock.get(r, 0), sent.clock.get(r, 0)) for r in {**clock, **sent.clock}}
-            id_ = sent.message_id
-        clock[role] = clock.get(role, 0) + 1
-        self.clocks[role] = clock
-        self.entries.append(Entry(at, node, role, kind, what, id_, clock))
-        return self.entries[-1]
 
 
 def _replay(definition: Definition, saga: Saga | None, line: LogLine) -> Turn:

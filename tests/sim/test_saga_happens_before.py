@@ -6,7 +6,8 @@ for each receipt the send it is of.
 
 import pytest
 
-from orchestrator.core.journal import Entry, LogLine, unfold
+from orchestrator.core.clocks import Entry
+from orchestrator.core.journal import LogLine, unfold
 from tests.sim.simulator import ORDER_ID
 from tests.sim.test_saga_schedules import SEEDS, replay
 

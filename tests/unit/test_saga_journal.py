@@ -8,7 +8,8 @@ from textwrap import dedent
 import msgspec
 import pytest
 
-from orchestrator.core.journal import Entry, LogLine, unfold
+from orchestrator.core.clocks import Entry
+from orchestrator.core.journal import LogLine, unfold
 from orchestrator.core.sagas import CANCEL, ORDER
 
 
