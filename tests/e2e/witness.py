@@ -24,10 +24,10 @@ NOT_ENDED = """
 class Witness:
     """Offers `rate` orders a second for `seconds`, whatever the shop does, and retries with the same key."""
 
-    def __init__(self, stack: Stack, rate: float, seconds: float) -> None:
+    def __init__(self, stack: Stack, rate: float, seconds: float, protocol: str = "saga") -> None:
         count = int(rate * seconds)
         self._stack = stack
-        self._orders = Orders(stack, "saga", count, skew=0.0, wait_s=20, seed=1)
+        self._orders = Orders(stack, protocol, count, skew=0.0, wait_s=20, seed=1)
         self.acknowledged: set[str] = set()
         self.strange: list[str] = []
         self.load = Load(*address(stack), count, self._orders.request, self._judge, connections=4000)

@@ -1,0 +1,126 @@
+"""The same order under every protocol: the same answers, the same goods, the same money."""
+
+import asyncio
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.native import Stack
+from lab.audit.run import audit_stack
+from lab.seed import seed
+from lab.state import Stack as Told
+from lab.workload import CUSTOMERS, PRODUCTS
+from tests.e2e.shopper import (
+    balance_of,
+    eventually,
+    new_customer,
+    new_product,
+    order,
+    pause,
+    status_of,
+    stock_of,
+)
+from tests.e2e.witness import Witness
+
+COMMITTING = ["2pc", "2pc-group", "3pc"]
+
+pytestmark = pytest.mark.parametrize("protocol", COMMITTING)
+
+
+async def test_an_order_that_can_be_paid_and_shipped_is_confirmed(
+    shop: httpx.AsyncClient, protocol: str
+) -> None:
+    sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=2000)
+    response = await order(shop, customer, {sku: 2}, protocol=protocol)
+    assert (response.status_code, response.json()["status"]) == (201, "CONFIRMED")
+    assert await balance_of(shop, customer) == 600
+    assert await stock_of(shop, sku) == (3, 0, 2)
+    stored = (await shop.get(f"/orders/{response.json()['order_id']}")).json()
+    assert stored["protocol"] == protocol
+
+
+async def test_a_card_without_funds_leaves_the_goods_where_they_are(
+    shop: httpx.AsyncClient, protocol: str
+) -> None:
+    sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=699)
+    response = await order(shop, customer, {sku: 1}, protocol=protocol)
+    assert (response.status_code, response.json()["type"]) == (409, "/problems/insufficient-funds")
+    assert await stock_of(shop, sku) == (5, 0, 0)
+    assert await balance_of(shop, customer) == 699
+
+
+async def test_an_empty_shelf_leaves_the_money_where_it_is(shop: httpx.AsyncClient, protocol: str) -> None:
+    sku, customer = await new_product(shop, stock=1), await new_customer(shop)
+    response = await order(shop, customer, {sku: 2}, protocol=protocol)
+    assert (response.status_code, response.json()["type"]) == (409, "/problems/out-of-stock")
+    assert await balance_of(shop, customer) == 10_000
+    assert await stock_of(shop, sku) == (1, 0, 0)
+
+
+async def test_cancelling_gives_the_money_and_the_goods_back_once(
+    shop: httpx.AsyncClient, protocol: str
+) -> None:
+    sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=1000)
+    order_id = (await order(shop, customer, {sku: 1}, protocol=protocol)).json()["order_id"]
+    assert (await shop.post(f"/orders/{order_id}/cancel")).status_code == 202
+    await eventually(partial(status_of, shop, order_id), "CANCELLED")
+    assert (await shop.post(f"/orders/{order_id}/cancel")).status_code == 200
+    assert await balance_of(shop, customer) == 1000
+    assert await stock_of(shop, sku) == (5, 0, 0)
+
+
+async def test_a_thousand_buyers_share_a_hundred_pieces_exactly(
+    shop: httpx.AsyncClient, protocol: str
+) -> None:
+    sku = await new_product(shop, stock=100, price=1)
+    customers = [await new_customer(shop) for _ in range(20)]
+    buyers = [order(shop, customers[n % 20], {sku: 1}, protocol=protocol, wait=60) for n in range(1000)]
+    answers = await asyncio.gather(*buyers)
+    assert sorted(answer.status_code for answer in answers) == [201] * 100 + [409] * 900
+    assert {a.json()["type"] for a in answers if a.status_code == 409} == {"/problems/out-of-stock"}
+    assert await stock_of(shop, sku) == (0, 0, 100)
+
+
+async def test_the_trace_shows_votes_decisions_and_what_was_durable(
+    shop: httpx.AsyncClient, protocol: str
+) -> None:
+    sku, customer = await new_product(shop), await new_customer(shop)
+    order_id = (await order(shop, customer, {sku: 1}, protocol=protocol)).json()["order_id"]
+
+    async def entries() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await shop.get(f"/orders/{order_id}/trace")).json()["entries"]
+        return found
+
+    async def ended() -> bool:
+        found = await entries()
+        return bool(found) and found[-1]["what"] == "ended: committed"
+
+    await eventually(ended, True)
+    seen = [(entry["role"], entry["what"]) for entry in await entries()]
+    assert seen.count(("coordinator", "votes yes")) == 3
+    decided = seen.index(("coordinator", "durable: committing"))
+    assert seen.index(("coordinator", "votes yes")) < decided
+    assert all(seen.index((who, "committed")) > decided for who in ("order", "inventory", "payment"))
+    assert (("coordinator", "durable: pre-committing") in seen) == (protocol == "3pc")
+    own = [entry["clock"]["coordinator"] for entry in await entries() if entry["role"] == "coordinator"]
+    assert all(later == earlier + 1 for earlier, later in pairwise(own))
+
+
+@pytest.mark.timeout(300)
+async def test_coordinators_and_participants_are_killed_in_turn(
+    native: Stack, told: Told, protocol: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await asyncio.to_thread(seed, told, PRODUCTS, CUSTOMERS, 10**6, 10**9, 100)
+    victims = ["orchestrator-1", "inventory-1", "payment-1", "order-1", "orchestrator-2", "pg-payment"]
+    witness = Witness(told, 60, seconds=4.0 * len(victims), protocol=protocol)
+    for victim in victims:
+        await pause(3.0)
+        native.supervisor.signal(victim, "KILL")
+    verdict = await witness.verdict()
+    report = await audit_stack(told, bound_s=20.0)
+    assert report.violations == 0, report.as_json()
+    with capsys.disabled():
+        print(f"\n  {protocol}, killed {', '.join(victims)}: {verdict}")  # noqa: T201
