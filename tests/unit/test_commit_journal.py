@@ -1,0 +1,84 @@
+"""The journal of two- and three-phase commit: votes before decisions, records before words, and clocks."""
+
+from types import ModuleType
+
+import pytest
+
+from orchestrator.core import three_phase, two_phase
+from orchestrator.core.clocks import Entry
+from orchestrator.core.commit import TimedOut, Transaction, token
+from orchestrator.core.commit_journal import Begun, Resumed, Seen, unfold
+from orchestrator.core.exchange import Acked, Refusal, Round, State, Voted
+
+WHO = ("order", "inventory", "payment")
+FIRST = Round(1, 1)
+
+
+def lines(*events: object) -> list[Seen]:
+    return [Seen(float(n), "orchestrator-1", event) for n, event in enumerate(events)]  # type: ignore[arg-type]
+
+
+def votes(round: Round = FIRST) -> list[Voted]:
+    return [Voted(name, round, "yes") for name in WHO]
+
+
+def acks(state: State, round: Round = FIRST) -> list[Acked]:
+    return [Acked(name, round, state) for name in WHO]
+
+
+def told(entries: tuple[Entry, ...], role: str) -> list[str]:
+    return [entry.what for entry in entries if entry.role == role]
+
+
+def test_a_commit_is_durable_before_anybody_hears_of_it() -> None:
+    begun = Begun(WHO, ("o",), 1, False)
+    entries = unfold(two_phase, "t", lines(begun, *votes(), *acks(State.COMMITTED)))
+    own = told(entries, "coordinator")
+    assert own.index("durable: committing") < own.index("commit")
+    assert own[-1] == "ended: committed"
+    assert told(entries, "payment") == [
+        "prepare",
+        "votes yes",
+        "votes yes",
+        "commit",
+        "committed",
+        "committed",
+    ]
+
+
+def test_three_phase_commit_has_a_phase_more() -> None:
+    begun = Begun(WHO, ("o",), 1, False)
+    events = [begun, *votes(), *acks(State.PRECOMMITTED), *acks(State.COMMITTED)]
+    own = told(unfold(three_phase, "t", lines(*events)), "coordinator")
+    assert own.index("durable: pre-committing") < own.index("pre-commit") < own.index("durable: committing")
+
+
+def test_a_refusal_names_its_order_and_its_reason() -> None:
+    begun = Begun(WHO, ("o",), 1, False)
+    no = Voted("inventory", FIRST, "no", (Refusal("o", "out-of-stock"),))
+    own = told(unfold(two_phase, "t", lines(begun, no)), "coordinator")
+    assert own.index("votes no: out-of-stock") < own.index("o refused: out-of-stock") < own.index("abort")
+
+
+@pytest.mark.parametrize("core", [two_phase, three_phase])
+def test_a_receive_is_after_its_send_by_every_clock(core: ModuleType) -> None:
+    begun = Begun(WHO, ("o",), 1, False)
+    txn, _ = core.begin(WHO, ("o",), 1)
+    assert isinstance(txn, Transaction)
+    entries = unfold(core, "t", lines(begun, *votes()[:2], TimedOut(token(txn)), Resumed(2)))  # type: ignore[arg-type]
+    sent = {entry.message_id: entry for entry in entries if entry.kind == "sent"}
+    received = [entry for entry in entries if entry.kind == "received" and entry.message_id]
+    assert received
+    for entry in received:
+        send = sent[entry.message_id]
+        assert all(entry.clock.get(role, 0) >= ticks for role, ticks in send.clock.items())
+    assert "taken over, epoch 2" in told(entries, "coordinator")
+
+
+def test_what_changes_nothing_is_marked_late() -> None:
+    begun = Begun(WHO, ("o",), 1, False)
+    entries = unfold(two_phase, "t", lines(begun, votes()[0], votes()[0]))
+    assert [entry.kind for entry in entries if entry.what == "votes yes" and entry.role == "coordinator"] == [
+        "received",
+        "late",
+    ]
