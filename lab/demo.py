@@ -13,7 +13,7 @@ import uvloop
 from rich.markup import escape
 from rich.rule import Rule
 
-from lab import demo_crash, orders, state
+from lab import demo_crash, demo_protocols, orders, state
 from lab.audit.run import audit_stack
 from lab.audit.view import show as show_audit
 from lab.bench import Options, measure
@@ -111,6 +111,41 @@ class Demo:
                 "The recovery took longer than an order may take, so it was undone: money and goods are back."
             )
 
+    def protocols(self) -> None:
+        """The same order under every protocol"""
+        for protocol, answer, took_ms in demo_protocols.everywhere(self.shop, RICH, ("teapot", 1)):
+            self._expect(answer, orders.CONFIRMED, "confirmed")
+            out.print(f"{protocol:10} [green]CONFIRMED[/] in {took_ms:.0f} ms")
+        out.print("By two-phase commit, its way was:")
+        answer = self.shop.order(RICH, [("teapot", 1)], protocol="2pc", wait_s=30)
+        self._expect(answer, orders.CONFIRMED, "confirmed")
+        self._trace(answer.order_id)
+
+    def doubt(self) -> None:
+        """The coordinator goes away between the votes and the decision"""
+        for protocol, blocks in (("2pc", True), ("3pc", False)):
+            out.print(f"\n[bold]{protocol}[/]: Alice orders a lamp.")
+            try:
+                orphan = demo_protocols.orphaned(self.stack, self.shop, protocol, RICH, ("lamp", 1))
+            except demo_protocols.NotInDoubt as surprise:
+                raise NotAsExpected(str(surprise)) from None
+            if orphan.blocked is not blocks:
+                raise NotAsExpected(f"After {orphan.watched_s:.0f} s, {protocol} blocks: {orphan.blocked}.")
+            if blocks:
+                out.print(
+                    f"For {orphan.watched_s:.0f} s nobody could decide, and everybody who wanted these rows"
+                    " waited: two-phase commit [bold]blocks[/]."
+                )
+            else:
+                out.print(
+                    f"The participants finished by themselves after {orphan.watched_s:.1f} s (Skeen's"
+                    " termination protocol): three-phase commit does not block."
+                )
+            status = demo_protocols.finished(self.shop, orphan.order_id)
+            if status != "CONFIRMED":
+                raise NotAsExpected(f"The order is {status}.")
+            out.print("The coordinators are back, and the order is [green]CONFIRMED[/].")
+
     def cancelled(self, order_id: str) -> None:
         """Alice changes her mind: a second saga"""
         answer = self.shop.cancel(order_id)
@@ -184,6 +219,8 @@ def play(stack: Stack) -> None:
         first = _act(demo.confirmed)
         _act(demo.compensated)
         _act(demo.crash)
+        _act(demo.protocols)
+        _act(demo.doubt)
         _act(demo.cancelled, first)
         _act(demo.burst)
         _act(demo.audit)

@@ -28,22 +28,22 @@ class Crash(NamedTuple):
 
 def crash(stack: Stack, shop: Shop, customer: str, item: tuple[str, int]) -> Crash | None:
     """Pauses the inventory so that a saga must wait, kills -9 every orchestrator, lets go. None: cannot."""
-    killed, paused = _pids(stack, KILLED), _pids(stack, PAUSED)
+    killed, paused = pids(stack, KILLED), pids(stack, PAUSED)
     if not killed or not paused:
         return None
     out.print(
         "The inventory is paused (SIGSTOP), so that the next order has to wait in the middle of its saga."
     )
     try:
-        _signal(paused.values(), signal.SIGSTOP)
+        send(paused.values(), signal.SIGSTOP)
         order_id = shop.must(shop.order(customer, [item])).order_id
         out.print(f"Alice orders three notebooks: {order_id}. {_charged(shop, order_id)}")
-        _signal(killed.values(), signal.SIGKILL)
+        send(killed.values(), signal.SIGKILL)
         crashed = time.monotonic()
         names = ", ".join(f"{name} (pid {pid})" for name, pid in sorted(killed.items()))
         out.print(f"[bold red]kill -9[/] of {names}. Nobody is left who knows the saga but Postgres.")
     finally:
-        _signal(paused.values(), signal.SIGCONT)
+        send(paused.values(), signal.SIGCONT)
     out.print("The inventory goes on (SIGCONT).")
     _report_restart(stack, killed, crashed)
     status = orders.await_end(shop, order_id, ENDED_S)
@@ -67,7 +67,7 @@ def _report_restart(stack: Stack, killed: dict[str, int], crashed: float) -> Non
     deadline = time.monotonic() + RESTARTED_S
     waiting = dict(killed)
     while waiting and time.monotonic() < deadline:
-        for name, pid in _pids(stack, KILLED).items():
+        for name, pid in pids(stack, KILLED).items():
             if waiting.get(name, pid) != pid:
                 del waiting[name]
                 after = time.monotonic() - crashed
@@ -75,12 +75,12 @@ def _report_restart(stack: Stack, killed: dict[str, int], crashed: float) -> Non
         time.sleep(0.1)
 
 
-def _pids(stack: Stack, service: str) -> dict[str, int]:
+def pids(stack: Stack, service: str) -> dict[str, int]:
     ports = {name: port for name, port in stack.ports.items() if name.rpartition("-")[0] == service}
     return processes.listeners(ports)
 
 
-def _signal(pids: Iterable[int], what: signal.Signals) -> None:
+def send(pids: Iterable[int], what: signal.Signals) -> None:
     for pid in pids:
         try:
             os.kill(pid, what)

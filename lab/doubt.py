@@ -1,0 +1,39 @@
+"""What is in doubt: transactions that a database has prepared, and the locks that they hold meanwhile."""
+
+from dataclasses import dataclass
+
+from lab.databases import connected
+from lab.state import Stack
+
+PARTICIPANTS = ("order", "payment", "inventory")
+
+# The locks of a prepared transaction belong to no process: their virtual transaction is -1 and its xid.
+PREPARED = """
+select p.gid, extract(epoch from clock_timestamp() - p.prepared)::float8 as age_s,
+       array(select distinct l.relation::regclass::text from pg_locks l
+             where l.virtualtransaction = '-1/' || p.transaction and l.mode = 'RowExclusiveLock'
+               and l.relation in (select oid from pg_class where relkind = 'r') order by 1) as tables,
+       (select count(*) from pg_locks w where not w.granted and w.transactionid = p.transaction) as waiting
+from pg_prepared_xacts p where p.database = current_database() order by p.prepared
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One prepared transaction at one participant: the tables whose rows it has locked, and who waits."""
+
+    participant: str
+    gid: str
+    age_s: float
+    tables: tuple[str, ...]
+    waiting: int
+
+
+async def in_doubt(stack: Stack) -> list[Doubt]:
+    """All that is prepared now, in the three databases. Raises Trouble when one cannot be reached."""
+    found: list[Doubt] = []
+    async with connected(stack, PARTICIPANTS) as databases:
+        for name, sql in databases.items():
+            for gid, age_s, tables, waiting in await sql.fetch(PREPARED):
+                found.append(Doubt(name, gid, age_s, tuple(tables), waiting))
+    return found
