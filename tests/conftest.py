@@ -13,7 +13,7 @@ from infra.native import Stack
 from lab.state import Stack as Told
 from lab.state import parse
 
-PORT_OFFSET = 1000
+PORT_OFFSET = int(os.environ.get("TEST_PORT_OFFSET", "1000"))
 
 
 @pytest.fixture(scope="session")

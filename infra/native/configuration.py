@@ -50,6 +50,7 @@ def describe(layout: Layout, credentials: Mapping[str, str]) -> None:
         "public_url": f"http://{HOST}:{ports['NGINX_PUBLIC_PORT']}",
         "internal_url": f"http://{HOST}:{ports['NGINX_INTERNAL_PORT']}",
         "operator_token": credentials["operator-token"],
+        "participant_token": credentials["participant-token"],
         "kafka": f"{HOST}:{ports['KAFKA_PORT']}",
         "redis_url": redis_url(layout, credentials),
         "databases": {

@@ -12,6 +12,7 @@ NAMES = (
     *(f"{service}-audit" for service in SERVICES),
     "redis",
     "operator-token",
+    "participant-token",
 )
 
 

@@ -156,6 +156,7 @@ def _replica(
             "REDIS_URL": configuration.redis_url(layout, credentials),
             "INTERNAL_URL": f"http://{configuration.HOST}:{ports['NGINX_INTERNAL_PORT']}",
             "OPERATOR_TOKEN": credentials["operator-token"],
+            "PARTICIPANT_TOKEN": credentials["participant-token"],
         },
         is_service=True,
     )

@@ -1,11 +1,14 @@
 """One inventory process: products over HTTP, holds and shipments for sagas."""
 
-from services.contract import topics
+from services.commit.participant import tell_nobody
+from services.commit.route import ParticipantRoute
+from services.contract import commit, topics
 from services.inventory.api import ProductRoutes
 from services.inventory.handlers import HANDLERS, lock
 from services.inventory.hot import HotProducts
+from services.inventory.participation import work
 from services.runtime.bus import Consumer
-from services.runtime.http import create_app
+from services.runtime.http import HotRoute, create_app
 from services.runtime.idempotency import EXPIRES_AFTER_S
 from services.runtime.janitor import Janitor, prune
 from services.runtime.plumbing import Plumbing
@@ -30,12 +33,22 @@ async def main(settings: Settings) -> None:
     commands = Consumer(settings.kafka_bootstrap, topics.INVENTORY_COMMANDS, "inventory", worker.handle)
     janitor = Janitor("inventory", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
 
+    taking_part = ParticipantRoute(
+        "inventory", settings.database_url, work, tell_nobody, settings.participant_token
+    )
+
     async def ready() -> bool:
         return commands.is_attached and await parts.database.is_up()
 
     app = create_app("Tradeoff: inventory", DESCRIPTION, ready)
     ProductRoutes(parts.name, parts.database, parts.outbox).add_to(app)
-    await serve(settings, app, [parts.outbox.run, commands.run, janitor.run], parts.close)
+
+    async def close() -> None:
+        await taking_part.participant.close()
+        await parts.close()
+
+    front = HotRoute(app, "POST", commit.PATH, taking_part.answer)
+    await serve(settings, front, [parts.outbox.run, commands.run, janitor.run], close)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,15 @@ def hold(shelf: Shelf, lines: tuple[Line, ...]) -> Shelf | Refused:
     return after
 
 
+def sell(shelf: Shelf, lines: tuple[Line, ...]) -> Shelf | Refused:
+    """The products of an order after it was held and shipped in one step."""
+    after = hold(shelf, lines)
+    if not isinstance(after, Refused):
+        for line in lines:
+            after[line.sku] = ship(after[line.sku], line.quantity)
+    return after
+
+
 def release(stock: Stock, quantity: int) -> Stock:
     """Held goods go back on the shelf."""
     return replace(stock, on_hand=stock.on_hand + quantity, held=stock.held - quantity)

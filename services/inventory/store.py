@@ -18,7 +18,7 @@ LOCK_ALL = """
 SAVE = """
     WITH hold AS (
         INSERT INTO holds (order_id, sku, quantity, state)
-        SELECT o, s, q, 'held' FROM unnest($5::uuid[], $6::text[], $7::int[]) AS h (o, s, q))
+        SELECT o, s, q, $8 FROM unnest($5::uuid[], $6::text[], $7::int[]) AS h (o, s, q))
     UPDATE stock SET on_hand = s.on_hand, held = s.held, sold = s.sold
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS s (sku, on_hand, held, sold)
     WHERE stock.sku = s.sku
@@ -63,9 +63,12 @@ async def lock_stock(sql: asyncpg.Connection, skus: Iterable[str]) -> dict[str, 
 
 
 async def save(
-    sql: asyncpg.Connection, shelf: Iterable[Stock], holds: Sequence[tuple[str, Line]] = ()
+    sql: asyncpg.Connection,
+    shelf: Iterable[Stock],
+    holds: Sequence[tuple[str, Line]] = (),
+    state: str = "held",
 ) -> None:
-    """Writes back stock rows that were locked, and new holds, (order id, line) each."""
+    """Writes back stock rows that were locked, and new holds in this state, (order id, line) each."""
     rows = list(shelf)
     await sql.execute(
         SAVE,
@@ -76,6 +79,7 @@ async def save(
         [order_id for order_id, _ in holds],
         [line.sku for _, line in holds],
         [line.quantity for _, line in holds],
+        state,
     )
 
 

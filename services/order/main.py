@@ -4,9 +4,11 @@ from functools import partial
 
 import httpx
 
-from services.contract import topics
+from services.commit.route import ParticipantRoute
+from services.contract import commit, topics
 from services.order.api import OrderRoutes
 from services.order.handlers import CatalogueFeed, SagaSteps
+from services.order.participation import Waiting, work
 from services.order.placing import Placed, Placement, Placing, Unlisted
 from services.runtime.answers import Answers
 from services.runtime.bus import Consumer
@@ -37,21 +39,29 @@ async def main(settings: Settings) -> None:
     )
     janitor = Janitor("order", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
 
+    waiting = Waiting(parts.database, answers)
+    taking_part = ParticipantRoute(
+        "order", settings.database_url, work, waiting.committed, settings.participant_token
+    )
+
     async def ready() -> bool:
         return commands.is_attached and await parts.database.is_up()
 
-    commit = Placing(parts.name, parts.database, parts.outbox, answers).commit
-    placing = GroupCommit[Placement, Placed | Unlisted](commit)
+    placing = GroupCommit[Placement, Placed | Unlisted](
+        Placing(parts.name, parts.database, parts.outbox, answers).commit
+    )
     app = create_app("Tradeoff: orders", DESCRIPTION, ready)
     routes = OrderRoutes(parts.name, parts.database, parts.outbox, answers, placing, internal)
     routes.add_to(app)
 
     async def close() -> None:
         await internal.aclose()
+        await taking_part.participant.close()
         await parts.close()
 
     loops = [parts.outbox.run, commands.run, catalogue.run, janitor.run, answers.poll, answers.listen]
-    await serve(settings, HotRoute(app, "POST", "/orders", routes.place), loops, close)
+    front = HotRoute(app, "POST", commit.PATH, taking_part.answer)
+    await serve(settings, HotRoute(front, "POST", "/orders", routes.place), loops, close)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,20 @@ CONFIRM = """
     WHERE i.id = ended.request_id AND i.status IS NULL
     RETURNING i.id::text, i.fingerprint, i.subject::text, i.status, i.body
 """
+# The same, for all the orders of a transaction that may be rolled back: which of them were PENDING?
+CONFIRM_ALL = """
+    WITH ended AS (
+        UPDATE orders SET status = 'CONFIRMED', ended_at = now()
+        WHERE order_id = ANY($1::uuid[]) AND status = 'PENDING' RETURNING order_id, request_id),
+    answered AS (
+        UPDATE idempotency i SET status = 201 FROM ended WHERE i.id = ended.request_id AND i.status IS NULL)
+    SELECT order_id::text FROM ended
+"""
+ANSWERED = """
+    SELECT i.id::text, i.fingerprint, i.subject::text, i.status, i.body
+    FROM branches b JOIN orders o ON o.order_id = ANY(b.subjects) JOIN idempotency i ON i.id = o.request_id
+    WHERE b.transaction_id = ANY($1::uuid[]) AND i.status = 201
+"""
 REJECT = """
     WITH ended AS (
         UPDATE orders o SET status = 'REFUSED', ended_at = now(), reason = r.reason, detail = r.detail
@@ -53,7 +67,7 @@ REQUEST_CANCEL = """
 """
 CLOSE_CANCELLED = """
     UPDATE orders SET status = 'CANCELLED', cancelled_at = now()
-    WHERE order_id = ANY($1::uuid[]) AND status = 'CANCELLING'
+    WHERE order_id = ANY($1::uuid[]) AND status = 'CANCELLING' RETURNING order_id::text
 """
 COLUMNS = """
     o.order_id::text, o.customer_id, o.protocol, o.status, o.reason, o.detail, o.amount, o.currency,

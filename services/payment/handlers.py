@@ -35,23 +35,12 @@ async def charge(tx: Transaction, commands: Sequence[Command]) -> Sequence[Answe
 
 async def refund(tx: Transaction, commands: Sequence[Command]) -> Sequence[Answer]:
     """Gives back exactly what was charged for the order; for nothing charged, nothing."""
-    charged = await tx.sql.fetch(store.CHARGED, [command.subject for command in commands])
-    await store.lock_accounts(tx.sql, {row["account_id"] for row in charged})
-    transfers = [
-        Transfer(
-            row["order_id"],
-            "refund",
-            row["amount"],
-            model.refund_entries(row["account_id"], row["amount"], row["currency"]),
-        )
-        for row in charged
-    ]
-    await store.post(tx.sql, transfers)
+    await store.refund(tx.sql, [command.subject for command in commands])
     return [DONE] * len(commands)
 
 
 async def lock(tx: Transaction, commands: Sequence[Command]) -> None:
-    """All customers that a mixed batch touches, in one ordered read, before the first revenue is booked."""
+    """All customers that a mixed batch touches, in one ordered read."""
     payers = {command.message.customer_id for command in commands if isinstance(command.message, ChargeCard)}
     others = [command.subject for command in commands if not isinstance(command.message, ChargeCard)]
     await store.lock_all(tx.sql, payers, others)

@@ -1,10 +1,13 @@
 """One payment process: customers over HTTP, charges and refunds for sagas."""
 
-from services.contract import topics
+from services.commit.participant import tell_nobody
+from services.commit.route import ParticipantRoute
+from services.contract import commit, topics
 from services.payment.api import CustomerRoutes
 from services.payment.handlers import HANDLERS, lock
+from services.payment.participation import work
 from services.runtime.bus import Consumer
-from services.runtime.http import create_app
+from services.runtime.http import HotRoute, create_app
 from services.runtime.idempotency import EXPIRES_AFTER_S
 from services.runtime.janitor import Janitor, prune
 from services.runtime.plumbing import Plumbing
@@ -28,12 +31,22 @@ async def main(settings: Settings) -> None:
     commands = Consumer(settings.kafka_bootstrap, topics.PAYMENT_COMMANDS, "payment", worker.handle)
     janitor = Janitor("payment", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
 
+    taking_part = ParticipantRoute(
+        "payment", settings.database_url, work, tell_nobody, settings.participant_token
+    )
+
     async def ready() -> bool:
         return commands.is_attached and await parts.database.is_up()
 
     app = create_app("Tradeoff: payment", DESCRIPTION, ready)
     CustomerRoutes(parts.database).add_to(app)
-    await serve(settings, app, [parts.outbox.run, commands.run, janitor.run], parts.close)
+
+    async def close() -> None:
+        await taking_part.participant.close()
+        await parts.close()
+
+    front = HotRoute(app, "POST", commit.PATH, taking_part.answer)
+    await serve(settings, front, [parts.outbox.run, commands.run, janitor.run], close)
 
 
 if __name__ == "__main__":

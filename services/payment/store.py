@@ -1,23 +1,22 @@
 """The payment service's SQL: accounts are locked in the order of their ids, everywhere."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
-from services.payment.model import Account, Entry, revenue
+from services.payment.model import Account, Entry, refund_entries
 
 LOCK_ACCOUNTS = """
     SELECT account_id, currency, balance FROM accounts
     WHERE account_id = ANY($1::text[]) AND kind = 'customer' ORDER BY account_id FOR UPDATE
 """
 LOCK_ALL = """
-    SELECT currency FROM accounts
+    SELECT FROM accounts
     WHERE kind = 'customer' AND (account_id = ANY($1::text[]) OR account_id = ANY(ARRAY(
         SELECT account_id FROM entries WHERE transfer_id = ANY($2::uuid[]) AND kind = 'charge')))
     ORDER BY account_id FOR UPDATE
 """
-LOCK_SYSTEM = "SELECT FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY account_id FOR UPDATE"
 POST = """
     WITH transfer AS (
         INSERT INTO transfers (transfer_id, kind, amount)
@@ -29,8 +28,8 @@ POST = """
     FROM unnest($8::text[], $9::bigint[]) AS moved (account_id, amount) WHERE a.account_id = moved.account_id
 """
 OPEN_SYSTEM = """
-    INSERT INTO accounts (account_id, kind, currency)
-    SELECT prefix || ':' || currency, 'system', currency
+    INSERT INTO accounts (account_id, kind, currency, balance)
+    SELECT prefix || ':' || currency, 'system', currency, NULL
     FROM unnest($1::text[]) AS currency, unnest(ARRAY['bank', 'revenue']) AS prefix
     ORDER BY 1 ON CONFLICT DO NOTHING
 """
@@ -63,15 +62,8 @@ class Transfer:
 
 
 async def lock_all(sql: asyncpg.Connection, ids: Iterable[str], order_ids: Sequence[str]) -> None:
-    """Locks these customers' accounts, those that were charged for these orders, and their revenue."""
-    rows = await sql.fetch(LOCK_ALL, list(ids), order_ids)
-    await _lock_system(sql, {revenue(row["currency"]) for row in rows})
-
-
-async def _lock_system(sql: asyncpg.Connection, ids: Collection[str]) -> None:
-    """Of one currency, as nearly always, the account is locked by its update, as late as can be."""
-    if len(ids) > 1:
-        await sql.execute(LOCK_SYSTEM, list(ids))
+    """Locks these customers' accounts, and those that were charged for these orders."""
+    await sql.execute(LOCK_ALL, list(ids), order_ids)
 
 
 async def lock_accounts(sql: asyncpg.Connection, ids: Iterable[str]) -> dict[str, Account]:
@@ -79,16 +71,17 @@ async def lock_accounts(sql: asyncpg.Connection, ids: Iterable[str]) -> dict[str
 
 
 async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
-    """Books transfers. The customers' accounts are locked already; raises CheckViolationError below zero."""
+    """Books transfers. The customers' accounts are locked already; raises CheckViolationError below zero.
+
+    Of the bank and the revenue only the entries are written: a balance would be locked by every transfer.
+    """
     if not transfers:
         return
     entries = [(transfer, entry) for transfer in transfers for entry in transfer.entries]
     moved: dict[str, int] = {}
     for _, entry in entries:
-        # The bank's balance is kept on its normal side, which is the debit side.
-        normal = -entry.amount if entry.account_id.startswith("bank:") else entry.amount
-        moved[entry.account_id] = moved.get(entry.account_id, 0) + normal
-    await _lock_system(sql, [account_id for account_id in moved if ":" in account_id])
+        if ":" not in entry.account_id:
+            moved[entry.account_id] = moved.get(entry.account_id, 0) + entry.amount
     await sql.execute(
         POST,
         [t.transfer_id for t in transfers],
@@ -101,6 +94,22 @@ async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
         list(moved),
         list(moved.values()),
     )
+
+
+async def refund(sql: asyncpg.Connection, order_ids: Sequence[str]) -> None:
+    """Gives back exactly what was charged for these orders; for nothing charged, nothing."""
+    charged = await sql.fetch(CHARGED, order_ids)
+    await lock_accounts(sql, {row["account_id"] for row in charged})
+    transfers = [
+        Transfer(
+            row["order_id"],
+            "refund",
+            row["amount"],
+            refund_entries(row["account_id"], row["amount"], row["currency"]),
+        )
+        for row in charged
+    ]
+    await post(sql, transfers)
 
 
 async def open_system(sql: asyncpg.Connection, currencies: Iterable[str]) -> None:

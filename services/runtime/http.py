@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.runtime import strict_json
 from services.runtime.database import RETRIABLE
@@ -36,8 +36,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-async def read_json(request: Request, largest: int = LARGEST_BODY) -> Any:
-    """The JSON body. Raises Problem 415, 413 or 400."""
+async def read_body(request: Request, largest: int) -> bytes:
+    """A body that says it is JSON. Raises Problem 415 or 413."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Problem(415, "unsupported-media-type", "send the body as Content-Type: application/json")
@@ -46,10 +46,16 @@ async def read_json(request: Request, largest: int = LARGEST_BODY) -> Any:
         body += chunk
         if len(body) > largest:
             raise Problem(413, "body-too-large", f"the body may have at most {largest} bytes")
+    return bytes(body)
+
+
+async def read_json(request: Request, largest: int = LARGEST_BODY) -> Any:
+    """The JSON body. Raises Problem 415, 413 or 400."""
+    body = await read_body(request, largest)
     try:
         if len(body) > OFF_THE_LOOP:
-            return await asyncio.to_thread(strict_json.loads, bytes(body))
-        return strict_json.loads(bytes(body))
+            return await asyncio.to_thread(strict_json.loads, body)
+        return strict_json.loads(body)
     except strict_json.NotJson as error:
         raise Problem(400, "malformed-json", str(error)) from None
 
@@ -79,7 +85,7 @@ class HotRoute:
     what the route takes and gives is documented by hand.
     """
 
-    def __init__(self, app: FastAPI, method: str, path: str, endpoint: Endpoint) -> None:
+    def __init__(self, app: ASGIApp, method: str, path: str, endpoint: Endpoint) -> None:
         self._app = app
         self._key = (method, path)
         self._endpoint = endpoint
@@ -134,11 +140,15 @@ def create_app(title: str, description: str, ready: Callable[[], Awaitable[bool]
 
 
 def require_operator(request: Request, token: str) -> None:
-    """Raises Problem 401 unless the request carries the operator's bearer token."""
+    require(request, token, "operator")
+
+
+def require(request: Request, token: str, role: str) -> None:
+    """Raises Problem 401 unless the request carries the bearer token of this role."""
     given = request.headers.get("authorization", "")
     if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
-        detail = "this is for operators: send Authorization: Bearer <the operator token>"
-        raise Problem(401, "operator-only", detail, headers={"WWW-Authenticate": "Bearer"})
+        detail = f"this is for {role}s: send Authorization: Bearer <the {role} token>"
+        raise Problem(401, f"{role}-only", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def invalid(error: Any) -> Problem:

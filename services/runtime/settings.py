@@ -18,6 +18,7 @@ class Settings:
     redis_url: str
     internal_url: str
     operator_token: str
+    participant_token: str
     journal_sample: float
 
     @classmethod

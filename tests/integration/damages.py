@@ -19,7 +19,7 @@ CONFIRMED = {
     ],
     "payment": [
         """insert into accounts (account_id, kind, currency, balance) values ('ann', 'customer', 'XTS', 400),
-           ('bank:XTS', 'system', 'XTS', 1000), ('revenue:XTS', 'system', 'XTS', 600)""",
+           ('bank:XTS', 'system', 'XTS', null), ('revenue:XTS', 'system', 'XTS', null)""",
         """insert into transfers (transfer_id, kind, amount)
            values ('{deposit}', 'deposit', 1000), ('{order}', 'charge', 600)""",
         """insert into entries (transfer_id, kind, account_id, amount) values

@@ -2,13 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 from uuid import uuid4
-
-import asyncpg
-import pytest
 
 from services.contract import topics
 from services.inventory.api import NewProduct, ProductRoutes
@@ -20,8 +17,6 @@ from services.runtime.ids import uuid7
 from services.runtime.outbox import Outbox
 from services.runtime.problems import Problem
 from tests.e2e.shopper import eventually
-
-TWO_CURRENCIES = ("XAA", "XBB")
 
 
 @contextlib.asynccontextmanager
@@ -42,42 +37,21 @@ async def waiting(database: Database) -> int:
         return found
 
 
-async def pay_in(sql: asyncpg.Connection, customers: Sequence[str]) -> None:
-    """The greater currency first."""
-    pairs = zip(reversed(customers), reversed(TWO_CURRENCIES), strict=True)
-    entries = [model.deposit_entries(customer, 1, currency) for customer, currency in pairs]
-    await store.post(sql, [store.Transfer(uuid7(), "deposit", 1, both) for both in entries])
-
-
-async def lock_mixed(sql: asyncpg.Connection, customers: Sequence[str]) -> None:
-    await store.lock_all(sql, reversed(customers), [])
-
-
-@pytest.mark.parametrize(("work", "kind"), [(pay_in, "bank"), (lock_mixed, "revenue")], ids=str)
-async def test_accounts_of_two_currencies_are_locked_in_one_order(
-    stack: dict[str, Any],
-    work: Callable[[asyncpg.Connection, Sequence[str]], Awaitable[None]],
-    kind: str,
-) -> None:
-    lesser, greater = (f"{kind}:{currency}" for currency in TWO_CURRENCIES)
-    lock = "SELECT FROM accounts WHERE account_id = $1 FOR UPDATE"
+async def test_no_transfer_waits_for_another_customers(stack: dict[str, Any]) -> None:
+    """What the bank and the revenue hold is the sum of their entries: nobody locks them to book one."""
     async with database_of("payment", stack) as payment:
-        customers = [f"c-{uuid4().hex}" for _ in TWO_CURRENCIES]
+        customers = [f"c-{uuid4().hex}" for _ in range(2)]
         async with payment.transaction() as sql:
-            await store.open_system(sql, TWO_CURRENCIES)
-            await store.open_customers(sql, customers, TWO_CURRENCIES)
-
-        async def worked() -> None:
-            async with payment.transaction() as sql:
-                await work(sql, customers)
-
-        async with payment.transaction() as holder:
-            await holder.execute(lock, lesser)
-            task = asyncio.create_task(worked())
-            await eventually(partial(waiting, payment), 1)
-            async with payment.transaction() as other:
-                await other.execute(f"{lock} NOWAIT", greater)
-        await task
+            await store.open_system(sql, ["EUR"])
+            await store.open_customers(sql, customers, ["EUR"] * 2)
+        async with payment.transaction() as slow, payment.transaction() as quick:
+            for sql, customer in ((slow, customers[0]), (quick, customers[1])):
+                await sql.execute("SET LOCAL lock_timeout = '1s'")
+                for kind, entries in (
+                    ("deposit", model.deposit_entries(customer, 5, "EUR")),
+                    ("charge", model.charge_entries(customer, 5, "EUR")),
+                ):
+                    await store.post(sql, [store.Transfer(uuid7(), kind, 5, entries)])
 
 
 async def test_an_import_that_lost_a_deadlock_starts_over(stack: dict[str, Any]) -> None:

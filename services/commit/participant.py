@@ -1,0 +1,240 @@
+"""A participant of two- and three-phase commit, with Postgres's own prepared transactions.
+
+What is to be done, `orchestrator.core.participant` decides; this reads what is durable, and does it. An
+act may find that another replica was quicker: it changes nothing then, what is durable is read again, and
+the next decision is asked for. So of two that do the same at once, both give the same answer.
+
+A prepared transaction keeps its locks until somebody decides, which may be never. So no lock is waited for
+longer than `LOCK_WAIT_S`, and those who decide never wait for a connection behind those who wait for locks.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, assert_never
+
+import asyncpg
+import structlog
+
+from orchestrator.core import participant as core
+from orchestrator.core.exchange import Acked, Answer, Refusal, Request, Round, State, Voted
+from orchestrator.core.participant import NEVER, Act, Branch, Verb, after, decide, read_gid, vote
+from services.runtime.database import AWAY, CONTENDED, Database
+from services.runtime.ids import is_uuid
+
+log = structlog.get_logger()
+
+LOCK_WAIT_S = 0.1
+"""For a whole batch: those of it that have voted are holding locks while the others wait for theirs."""
+
+WORKING, DECIDING = 8, 4
+"""Connections for those who wait for locks, and for those whom they wait for."""
+
+TRIES = 50
+DEAD_AFTER_S = 2.0
+"""A service no replica of which has shown itself for so long was down; peers must be more patient."""
+
+LOST = (*CONTENDED, asyncpg.DuplicateObjectError, asyncpg.ConfigurationLimitExceededError)
+OVERTAKEN = (
+    asyncpg.UndefinedObjectError,  # "does not exist": committed or rolled back, by whom only the marker tells
+    asyncpg.ObjectNotInPrerequisiteStateError,  # another connection is at it; or a lock was not got in time
+)
+
+READ = """
+    SELECT a.id::text, p.gid, b.outcome, b.epoch, b.number, n.epoch, n.number,
+        p.prepared < w.since OR w.until < clock_timestamp() - make_interval(secs => $2)
+    FROM unnest($1::uuid[]) AS a (id) CROSS JOIN awake w
+    LEFT JOIN branches b ON b.transaction_id = a.id LEFT JOIN precommits n ON n.transaction_id = a.id
+    LEFT JOIN pg_prepared_xacts p ON p.database = current_database()
+        AND split_part(split_part(p.gid, '/', 1), ':', 2) = a.id::text
+"""
+MARK = """
+    BEGIN; SET LOCAL lock_timeout = {wait}; INSERT INTO branches AS b VALUES
+    ('{id}', {round.epoch}, {round.number}, 'committed', '{{{subjects}}}')
+    ON CONFLICT (transaction_id) DO UPDATE SET (epoch, number, outcome, subjects)
+        = (excluded.epoch, excluded.number, excluded.outcome, excluded.subjects)
+    WHERE b.outcome = 'aborted' AND (b.epoch, b.number) < (excluded.epoch, excluded.number)
+"""
+BURY = """
+    SET LOCAL lock_timeout = {wait}; INSERT INTO branches AS b VALUES
+    ('{id}', {round.epoch}, {round.number}, 'aborted')
+    ON CONFLICT (transaction_id) DO UPDATE SET epoch = excluded.epoch, number = excluded.number
+    WHERE b.outcome = 'aborted' AND (b.epoch, b.number) < (excluded.epoch, excluded.number)
+"""
+NOTE = """
+    INSERT INTO precommits SELECT '{id}', {round.epoch}, {round.number} WHERE EXISTS (
+        SELECT FROM pg_prepared_xacts WHERE gid = '{gid}' AND database = current_database())
+    ON CONFLICT (transaction_id) DO UPDATE SET epoch = excluded.epoch, number = excluded.number
+"""
+
+W = TypeVar("W")
+
+Work = Callable[[asyncpg.Connection, Sequence[W]], Awaitable[Sequence[Refusal]]]
+"""Does all of it in the open transaction, or says what cannot be done; then all is rolled back."""
+
+
+Committed = Callable[[Sequence[str]], Awaitable[None]]
+"""Told the ids of transactions that have just committed here; not promised, the process may die before."""
+
+
+async def tell_nobody(ids: Sequence[str]) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[W]):
+    """A request about the transaction with this id, a UUID. `protocol` is the first word of its gid.
+
+    `subjects` are the ids of what a prepare's works are about, to be kept beside the marker.
+    """
+
+    id: str
+    protocol: str
+    request: Request
+    works: Sequence[W] = ()
+    subjects: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """`recovering`: this service has been down since it voted."""
+
+    branch: Branch
+    gid: str = ""
+    recovering: bool = False
+
+
+class Participant(Generic[W]):
+    """One service of a commit. Every public promise of this module is `handle`'s."""
+
+    def __init__(self, name: str, url: str, work: Work[W], committed: Committed) -> None:
+        self._name, self._work, self._committed = name, work, committed
+        self._working = Database(url, pool_size=WORKING)
+        self.deciding = Database(url, pool_size=DECIDING)
+
+    async def handle(self, calls: Sequence[Call[W]]) -> list[Answer]:
+        """An answer for each, in order. Raises AWAY: of what was asked some may be done; ask again."""
+        until = time.monotonic() + LOCK_WAIT_S
+        known = await self._read({call.id for call in calls})
+        mine: dict[str, list[int]] = {}
+        for number, call in enumerate(calls):
+            mine.setdefault(call.id, []).append(number)
+        answers: dict[int, Answer] = {}
+        committed: list[str] = []
+
+        async def in_turn(id: str) -> None:
+            for number in mine[id]:
+                before = known[id].branch.committed
+                answers[number], known[id] = await self._answer(calls[number], known[id], until)
+                if known[id].branch.committed != before:
+                    committed.append(id)
+
+        failures = await asyncio.gather(*map(in_turn, mine), return_exceptions=True)
+        if committed:
+            await self._committed(committed)
+        for failure in filter(None, failures):
+            raise failure
+        return [answers[number] for number in range(len(calls))]
+
+    async def close(self) -> None:
+        await self._working.close()
+        await self.deciding.close()
+
+    async def _read(self, ids: Collection[str]) -> dict[str, Known]:
+        async with self.deciding.connection() as sql:
+            rows = await sql.fetch(READ, list(ids), DEAD_AFTER_S)
+        return {id: _known(*durable) for id, *durable in rows}
+
+    async def _answer(self, call: Call[W], known: Known, until: float) -> tuple[Answer, Known]:
+        round, lost = call.request.round, False
+        for turn in range(TRIES):
+            if turn > 2:
+                await asyncio.sleep(0.001 * turn)
+            match decide(known.branch, call.request):
+                case State() as state:
+                    return Acked(self._name, round, state, known.recovering), known
+                case Act(Verb.WORK) if lost:
+                    return Voted(self._name, round, "busy"), known
+                case Act() as act:
+                    done, refusals = await self._run(call, act, known.gid, until)
+                    lost = act.verb is Verb.WORK and not done
+                    if refusals:
+                        return Voted(self._name, round, "no", tuple(refusals)), known
+                    if done and (branch := after(known.branch, act)):
+                        known = replace(known, branch=branch, gid=_gid(call, act.round))
+                    else:
+                        known = (await self._read([call.id]))[call.id]
+                case answer:
+                    return Voted(self._name, round, answer), known
+        raise TimeoutError(f"{call.id}: the others are always quicker")
+
+    async def _run(self, call: Call[W], act: Act, gid: str, until: float) -> tuple[bool, Sequence[Refusal]]:
+        """Whether it was done, by us and just now; if not, what is durable must be read again."""
+        match act.verb:
+            case Verb.WORK:
+                return await self._prepare(call, act.round, until)
+            case Verb.COMMIT:
+                return await self._say(f"COMMIT PREPARED '{gid}'"), ()
+            case Verb.ROLLBACK:
+                return await self._say(f"ROLLBACK PREPARED '{gid}'"), ()
+            case Verb.PRECOMMIT:
+                # Not `after` this: it may have been rolled back while the note was written.
+                await self._say(NOTE.format(id=call.id, round=act.round, gid=gid))
+                return False, ()
+            case Verb.BURY:
+                return await self._say(BURY.format(id=call.id, round=act.round, wait=_wait(until))), ()
+            case _:
+                assert_never(act.verb)
+
+    async def _prepare(self, call: Call[W], round: Round, until: float) -> tuple[bool, Sequence[Refusal]]:
+        refusals: Sequence[Refusal] = ()
+        async with self._working.connection() as sql:
+            try:
+                mark = MARK.format(
+                    id=call.id, round=round, subjects=",".join(call.subjects), wait=_wait(until)
+                )
+                if await sql.execute(mark) == "INSERT 0 1" and not (
+                    refusals := await self._work(sql, call.works)
+                ):
+                    tag = await sql.execute(f"PREPARE TRANSACTION '{_gid(call, round)}'")
+                    return vote(tag) == "yes", ()
+            except LOST as error:
+                log.info("lost a race, voting busy", transaction=call.id, error=repr(error))
+            except AWAY:
+                raise  # the lender gives up the connection, and Postgres what was done in it
+            except Exception:
+                log.exception("failed, voting busy", transaction=call.id)
+            await sql.execute("ROLLBACK")
+        return False, refusals
+
+    async def _say(self, statement: str) -> bool:
+        """Alone, in a transaction of its own. False: somebody else was quicker, or is at it."""
+        async with self.deciding.connection() as sql:
+            try:
+                return await sql.execute(statement) != "INSERT 0 0"
+            except OVERTAKEN as error:
+                log.info("overtaken", error=repr(error))
+                return False
+
+
+def _gid(call: Call[Any], round: Round) -> str:
+    """It cannot be a parameter, so it consists of nothing that would need quoting."""
+    assert is_uuid(call.id) and call.protocol.replace("-", "").isalnum()
+    return core.gid(f"{call.protocol}:{call.id}", round)
+
+
+def _wait(until: float) -> str:
+    """Zero would be for ever."""
+    return str(max(1, int(1000 * (until - time.monotonic()))))
+
+
+def _known(gid: str | None, outcome: str | None, e: int, n: int, pe: int, pn: int, recovering: bool) -> Known:
+    name = read_gid(gid or "")
+    branch = Branch(
+        prepared=name and name[1],
+        precommitted=None if pe is None else Round(pe, pn),
+        committed=Round(e, n) if outcome == "committed" else None,
+        buried=Round(e, n) if outcome == "aborted" else NEVER,
+    )
+    return Known(branch, gid or "", bool(recovering))

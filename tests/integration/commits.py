@@ -1,0 +1,128 @@
+"""A coordinator's side of participants that run in the test's own process, on the stack's servers.
+
+They work on empty copies of the shop's tables: what they do alone, the shop would miss elsewhere.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from itertools import count
+from uuid import uuid4
+
+import asyncpg
+
+from infra.native import Stack
+from services.commit.participant import tell_nobody
+from services.commit.route import OrderWork, ParticipantRoute
+from services.contract.commit import Asked, Batch, Told, Work
+from services.contract.messages import Line
+from services.inventory import participation as inventory
+from services.order import participation as order
+from services.payment import participation as payment
+from services.runtime.ids import uuid7
+
+WORK: dict[str, OrderWork] = {"order": order.work, "inventory": inventory.work, "payment": payment.work}
+
+EPOCH = 1_000_000_000
+"""Of no living coordinator."""
+
+SCHEMA = "test_participants"
+TABLES = {
+    "order": ("orders", "order_lines", "idempotency"),
+    "payment": ("accounts", "transfers", "entries"),
+    "inventory": ("stock", "holds"),
+}
+_numbers = count(1)
+RUN = uuid4().hex[:6]
+
+
+class Desk:
+    """One participant, asked as a coordinator would ask it, and its database."""
+
+    def __init__(self, stack: Stack, service: str, work: OrderWork | None = None) -> None:
+        self.url: str = f"{stack.told['databases'][service]['owner']}?search_path={SCHEMA}"
+        self.route = ParticipantRoute(service, self.url, work or WORK[service], tell_nobody, "a token")
+        self.database = self.route.participant.deciding
+
+    async def ask(self, *requests: Asked) -> list[Told]:
+        return list((await self.route.handle(Batch(requests))).answers)
+
+    async def vote(self, transaction: str, *works: Work, number: int = 1, protocol: str = "2pc") -> Told:
+        [told] = await self.ask(prepare(transaction, *works, number=number, protocol=protocol))
+        return told
+
+    async def say(self, verb: str, transaction: str, number: int = 1, protocol: str = "2pc") -> Told:
+        [told] = await self.ask(asked(verb, transaction, number=number, protocol=protocol))
+        return told
+
+    async def fetch(self, query: str, *arguments: object) -> list[tuple[object, ...]]:
+        async with self.database.connection() as sql:
+            return [tuple(row) for row in await sql.fetch(query, *arguments)]
+
+    async def prepared(self, transaction: str) -> list[str]:
+        """The gids that are prepared of a transaction."""
+        query = "SELECT gid FROM pg_prepared_xacts WHERE position($1 in gid) > 0 ORDER BY gid"
+        return [str(gid) for (gid,) in await self.fetch(query, transaction)]
+
+    async def stock(self, sku: str) -> tuple[object, ...]:
+        """On hand, held, sold."""
+        [row] = await self.fetch("SELECT on_hand, held, sold FROM stock WHERE sku = $1", sku)
+        return row
+
+
+@contextlib.asynccontextmanager
+async def desk(stack: Stack, service: str, work: OrderWork | None = None) -> AsyncIterator[Desk]:
+    """Whatever it leaves prepared is rolled back, and its tables are dropped."""
+    opened = Desk(stack, service, work)
+    await clear(opened.url)
+    connection = await asyncpg.connect(opened.url)
+    await connection.execute(f"CREATE SCHEMA {SCHEMA}")
+    for table in (*TABLES[service], "branches", "precommits", "awake"):
+        await connection.execute(f"CREATE TABLE {table} (LIKE public.{table} INCLUDING ALL)")
+    await connection.execute("INSERT INTO awake VALUES (now(), now())")
+    await connection.close()
+    try:
+        yield opened
+    finally:
+        await clear(opened.url)
+        await opened.route.participant.close()
+
+
+async def clear(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    query = "SELECT gid FROM pg_prepared_xacts WHERE position($1 in gid) > 0"
+    for (gid,) in await connection.fetch(query, f"/{EPOCH}/"):
+        await connection.execute(f"ROLLBACK PREPARED '{gid}'")
+    await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    await connection.close()
+
+
+def asked(
+    verb: str, transaction: str, *works: Work, number: int = 1, protocol: str = "2pc", epoch: int = EPOCH
+) -> Asked:
+    return Asked(transaction, epoch, number, protocol, verb, works)  # type: ignore[arg-type]
+
+
+def prepare(transaction: str, *works: Work, number: int = 1, protocol: str = "2pc") -> Asked:
+    return asked("prepare", transaction, *works, number=number, protocol=protocol)
+
+
+def buy(items: dict[str, int], *, customer: str = "nobody", order_id: str = "", amount: int = 500) -> Work:
+    lines = tuple(Line(sku, quantity) for sku, quantity in items.items())
+    return Work(order_id or uuid7(), "buy", customer, amount, "EUR", lines)
+
+
+def cancel(order_id: str) -> Work:
+    return Work(order_id, "cancel")
+
+
+async def new_stock(inventory: Desk, pieces: int) -> str:
+    """The sku of a product that has never been sold."""
+    sku = f"two-{RUN}-{next(_numbers)}"
+    insert = "INSERT INTO stock (sku, on_hand, received) VALUES ($1, $2, $2)"
+    async with inventory.database.connection() as sql:
+        await sql.execute(insert, sku, pieces)
+    return sku
+
+
+def ids(works: Sequence[Work]) -> list[str]:
+    return [work.order_id for work in works]
