@@ -65,7 +65,7 @@ def test_a_receive_is_after_its_send_by_every_clock(core: ModuleType) -> None:
     begun = Begun(WHO, ("o",), 1, False)
     txn, _ = core.begin(WHO, ("o",), 1)
     assert isinstance(txn, Transaction)
-    entries = unfold(core, "t", lines(begun, *votes()[:2], TimedOut(token(txn)), Resumed(2)))  # type: ignore[arg-type]
+    entries = unfold(core, "t", lines(begun, *votes()[:2], TimedOut(token(txn)), Resumed(2)))
     sent = {entry.message_id: entry for entry in entries if entry.kind == "sent"}
     received = [entry for entry in entries if entry.kind == "received" and entry.message_id]
     assert received

@@ -23,7 +23,7 @@ def upgrade() -> None:
             started_at timestamptz NOT NULL,
             ended_at timestamptz,
             outcome text CHECK (outcome IN ('committed', 'aborted')),
-            -- An operator does not want to wait; the owner looks for these.
+            -- An operator does not want to wait: the owner looks for these.
             nudged boolean NOT NULL DEFAULT false,
             CHECK (running = (ended_at IS NULL)),
             CHECK (running = (outcome IS NULL))
