@@ -39,7 +39,10 @@ where order_id = any($1::uuid[]) and (
 LETTERS = """
 select topic, "partition", "offset", key, reason from dead_letters order by created_at desc limit $1
 """
-EPOCHS = "select shard::int, max(epoch), min(epoch) from sagas group by shard"
+EPOCHS = """
+select shard::int, max(epoch), min(epoch)
+from (select shard, epoch from sagas union all select shard, epoch from transactions) s group by shard
+"""
 
 
 async def overdue(databases: Databases, bound: timedelta) -> list[Finding]:

@@ -5,6 +5,15 @@
 
 import re
 
+# Why an effect is there and will not be repeated: a row in the inbox, for a step of a saga, or in the
+# participant's record of commits, whose first of an order has bought and whose second has cancelled.
+DID = """
+        select subject, step, outcome from inbox {by:subject}
+        union all
+        select subject, 'commit.' || row_number() over (partition by subject), 'done'
+        from (select unnest(subjects) as subject from branches where outcome = 'committed') b {by:subject}
+"""
+
 ORDER = """
 select order_id, o.customer_id, o.status, o.reason, coalesce(o.amount, 0), o.request_id, o.created_at,
        o.ended_at, o.cancel_requested_at, o.cancelled_at, l.lines, l.total, i.steps,
@@ -17,7 +26,7 @@ full join (
 ) l using (order_id)
 full join (
     select subject as order_id, string_agg(step || '=' || outcome, ',' order by step collate "C") as steps
-    from (select * from inbox {by:subject}) i where step ~ '^(order|cancel)[.]' group by subject
+    from ({did}) i group by subject
 ) i using (order_id)
 full join (
     select subject as order_id, count(*) as keys, (array_agg(id))[1] as key_id, min(status) as key_status,
@@ -40,7 +49,7 @@ from (
 ) t
 full join (
     select subject as order_id, string_agg(step || '=' || outcome, ',' order by step collate "C") as steps
-    from (select * from inbox {by:subject}) i where step ~ '^(order|cancel)[.]' group by subject
+    from ({did}) i group by subject
 ) i using (order_id)
 order by order_id
 """
@@ -54,11 +63,12 @@ from (
 ) h
 full join (
     select subject as order_id, string_agg(step || '=' || outcome, ',' order by step collate "C") as steps
-    from (select * from inbox {by:subject}) i where step ~ '^(order|cancel)[.]' group by subject
+    from ({did}) i group by subject
 ) i using (order_id)
 order by order_id
 """
 
+# An order that was refused has left its transaction, whatever became of the others in it.
 SAGAS = """
 select order_id, array_agg(distinct shard::int),
        bool_or(running) filter (where kind = 'order'), min(outcome) filter (where kind = 'order'),
@@ -66,10 +76,20 @@ select order_id, array_agg(distinct shard::int),
        bool_or(running) filter (where kind = 'cancel'), min(outcome) filter (where kind = 'cancel'),
        min(ended_at) filter (where kind = 'cancel'),
        min(started_at) filter (where running)
-from sagas {by:order_id} group by order_id order by order_id
+from (
+    select order_id, kind, shard, running, outcome, started_at, ended_at from sagas {by:order_id}
+    union all
+    select o.order_id, case o.kind when 'buy' then 'order' else o.kind end, t.shard, t.running,
+           case when t.running then null
+                when t.outcome = 'committed' and (t.state::jsonb -> 'orders') ? o.order_id::text
+                then 'completed' else 'compensated' end,
+           t.started_at, t.ended_at
+    from (select * from transaction_orders {by:order_id}) o join transactions t using (transaction_id)
+) s group by order_id order by order_id
 """
 
 
 def narrowed(query: str, *, some: bool) -> str:
     """The query over all orders, or over those whose ids are its first parameter."""
+    query = query.replace("{did}", DID)
     return re.sub(r"\{by:(\w+)\}", r"where \1 = any($1::uuid[])" if some else "", query)

@@ -73,7 +73,7 @@ class _History:
         after, effects = _replay(core, before, line.event)
         useful = bool(effects) or after != before
         kind, what = _told(line.event)
-        self.clocks.add(line.at, line.node, "coordinator", kind if useful else "late", what, sent=sent)
+        self.clocks.add(line.at, line.node, "orchestrator", kind if useful else "late", what, sent=sent)
         for effect in effects:
             self._effect(line, after, effect)
         return after
@@ -81,14 +81,14 @@ class _History:
     def _effect(self, line: Seen, txn: Transaction, effect: commit.Effect) -> None:
         match effect:
             case Force() | Ended():
-                self.clocks.add(line.at, line.node, "coordinator", "state", _state(txn))
+                self.clocks.add(line.at, line.node, "orchestrator", "state", _state(txn))
             case Refuse(refusal):
                 what = f"{refusal.order} refused: {refusal.reason}"
-                self.clocks.add(line.at, line.node, "coordinator", "state", what)
+                self.clocks.add(line.at, line.node, "orchestrator", "state", what)
             case Send(to, request):
                 what = _name(request)
                 id = f"{self.id}/{request.round.epoch}/{request.round.number}/{what}/{to}"
-                entry = self.clocks.add(line.at, line.node, "coordinator", "sent", what, id)
+                entry = self.clocks.add(line.at, line.node, "orchestrator", "sent", what, id)
                 self.requests[to, request.round, "vote" if isinstance(request, Prepare) else "ack"] = entry
 
     def _participant(self, line: Seen) -> Entry | None:

@@ -100,12 +100,12 @@ async def test_the_trace_shows_votes_decisions_and_what_was_durable(
 
     await eventually(ended, True)
     seen = [(entry["role"], entry["what"]) for entry in await entries()]
-    assert seen.count(("coordinator", "votes yes")) == 3
-    decided = seen.index(("coordinator", "durable: committing"))
-    assert seen.index(("coordinator", "votes yes")) < decided
+    assert seen.count(("orchestrator", "votes yes")) == 3
+    decided = seen.index(("orchestrator", "durable: committing"))
+    assert seen.index(("orchestrator", "votes yes")) < decided
     assert all(seen.index((who, "committed")) > decided for who in ("order", "inventory", "payment"))
-    assert (("coordinator", "durable: pre-committing") in seen) == (protocol == "3pc")
-    own = [entry["clock"]["coordinator"] for entry in await entries() if entry["role"] == "coordinator"]
+    assert (("orchestrator", "durable: pre-committing") in seen) == (protocol == "3pc")
+    own = [entry["clock"]["orchestrator"] for entry in await entries() if entry["role"] == "orchestrator"]
     assert all(later == earlier + 1 for earlier, later in pairwise(own))
 
 

@@ -33,7 +33,7 @@ def told(entries: tuple[Entry, ...], role: str) -> list[str]:
 def test_a_commit_is_durable_before_anybody_hears_of_it() -> None:
     begun = Begun(WHO, ("o",), 1, False)
     entries = unfold(two_phase, "t", lines(begun, *votes(), *acks(State.COMMITTED)))
-    own = told(entries, "coordinator")
+    own = told(entries, "orchestrator")
     assert own.index("durable: committing") < own.index("commit")
     assert own[-1] == "ended: committed"
     assert told(entries, "payment") == [
@@ -49,14 +49,14 @@ def test_a_commit_is_durable_before_anybody_hears_of_it() -> None:
 def test_three_phase_commit_has_a_phase_more() -> None:
     begun = Begun(WHO, ("o",), 1, False)
     events = [begun, *votes(), *acks(State.PRECOMMITTED), *acks(State.COMMITTED)]
-    own = told(unfold(three_phase, "t", lines(*events)), "coordinator")
+    own = told(unfold(three_phase, "t", lines(*events)), "orchestrator")
     assert own.index("durable: pre-committing") < own.index("pre-commit") < own.index("durable: committing")
 
 
 def test_a_refusal_names_its_order_and_its_reason() -> None:
     begun = Begun(WHO, ("o",), 1, False)
     no = Voted("inventory", FIRST, "no", (Refusal("o", "out-of-stock"),))
-    own = told(unfold(two_phase, "t", lines(begun, no)), "coordinator")
+    own = told(unfold(two_phase, "t", lines(begun, no)), "orchestrator")
     assert own.index("votes no: out-of-stock") < own.index("o refused: out-of-stock") < own.index("abort")
 
 
@@ -72,13 +72,13 @@ def test_a_receive_is_after_its_send_by_every_clock(core: ModuleType) -> None:
     for entry in received:
         send = sent[entry.message_id]
         assert all(entry.clock.get(role, 0) >= ticks for role, ticks in send.clock.items())
-    assert "taken over, epoch 2" in told(entries, "coordinator")
+    assert "taken over, epoch 2" in told(entries, "orchestrator")
 
 
 def test_what_changes_nothing_is_marked_late() -> None:
     begun = Begun(WHO, ("o",), 1, False)
     entries = unfold(two_phase, "t", lines(begun, votes()[0], votes()[0]))
-    assert [entry.kind for entry in entries if entry.what == "votes yes" and entry.role == "coordinator"] == [
+    assert [entry.kind for entry in entries if entry.what == "votes yes" and entry.role == "orchestrator"] == [
         "received",
         "late",
     ]
