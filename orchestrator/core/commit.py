@@ -116,7 +116,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The record may be forgotten, at leisure: should it be found again, all of this can be repeated."""
+    """The record may be forgotten, at leisure; not, unless somebody has looked at it, if it is `mixed`."""
 
     outcome: Outcome
 

@@ -87,19 +87,21 @@ def state(branch: Branch, round: Round) -> State:
     return State.ABORTED if overtaken or branch.committed or round <= branch.buried else State.INITIAL
 
 
-def after(branch: Branch, act: Act) -> Branch:
-    """What is durable when an act has succeeded. The services do this in SQL."""
-    match act.verb:
-        case Verb.WORK:
-            return replace(branch, prepared=act.round)
-        case Verb.PRECOMMIT:
-            return replace(branch, precommitted=act.round)
-        case Verb.COMMIT:
-            return replace(branch, prepared=None, committed=act.round)
-        case Verb.ROLLBACK:
+def after(branch: Branch, act: Act) -> Branch | None:
+    """What is durable after the act; None if it failed, and changed nothing. A service does this in SQL."""
+    free = branch.prepared is None and branch.committed is None  # otherwise the row is locked, or final
+    match act:
+        case (Verb.WORK, round) if free and round > branch.buried:
+            return replace(branch, prepared=round)
+        case (Verb.BURY, round) if free:
+            return replace(branch, buried=max(branch.buried, round))
+        case (Verb.PRECOMMIT, round) if round == branch.prepared:
+            return replace(branch, precommitted=round)
+        case (Verb.COMMIT, round) if round == branch.prepared:
+            return replace(branch, prepared=None, committed=round)
+        case (Verb.ROLLBACK, round) if round == branch.prepared:
             return replace(branch, prepared=None)
-        case Verb.BURY:
-            return replace(branch, buried=max(branch.buried, act.round))
+    return None
 
 
 def vote(command_tag: str) -> Vote:

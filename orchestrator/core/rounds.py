@@ -133,7 +133,7 @@ def _count(txn: Transaction, event: Voted) -> Turn:
 
 def _compare(txn: Transaction, event: Acked, decided: State) -> Turn:
     """A participant that was resolved by hand may have done the opposite. "Heuristic mixed" is on record."""
-    if event.state is decided:
+    if event.state is decided or event.participant in txn.mixed:
         return txn, ()
     return replace(txn, mixed=(*txn.mixed, event.participant)), (Force(),)
 
