@@ -35,6 +35,7 @@ class Termination:
     me: str
     participants: tuple[str, ...]  # in the order of election, the same for all
     round: Round
+    asked: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()  # asked, and not heard
     heard: tuple[Acked, ...] = ()
     attempt: int = 0
@@ -55,7 +56,7 @@ Turn = tuple[Termination, tuple[Effect, ...]]
 
 def begin(me: str, participants: tuple[str, ...], round: Round) -> Turn:
     """`me` is in w or p in this round, and its coordinator is silent; or it has just recovered."""
-    return _inquire(Termination(me, participants, round))
+    return _inquire(Termination(me, participants, round), participants)
 
 
 def step(own: Termination, event: Event) -> Turn:
@@ -64,11 +65,14 @@ def step(own: Termination, event: Event) -> Turn:
         case Acked(name, round) if round == own.round and name in own.waiting:
             waiting = tuple(w for w in own.waiting if w != name)
             own = replace(own, waiting=waiting, heard=(*own.heard, event))
-            final = event.state in (State.COMMITTED, State.ABORTED)
-            return _conclude(own) if final or not waiting else (own, ())
+            if event.state in (State.COMMITTED, State.ABORTED):
+                return _conclude(own)
+            return (own, ()) if waiting else _all_heard(own)
+        case TimedOut(armed) if armed == token(own) and own.waiting:
+            # Who is silent is dead.
+            return _inquire(own, tuple(name for name in own.asked if name not in own.waiting))
         case TimedOut(armed) if armed == token(own) and not own.ended:
-            # Who is silent is dead. If nobody was asked, this is the end of a wait.
-            return _conclude(replace(own, waiting=())) if own.waiting else _inquire(own)
+            return _inquire(own, own.participants)
         case Acked() | TimedOut():
             return own, ()
         case _:
@@ -95,13 +99,24 @@ def rule(own: Termination) -> Verdict:
 
 def _counting(own: Termination) -> tuple[Acked, ...]:
     """Those that have not been down since they voted; or all, if all have been and all are back."""
-    never_down = tuple(answer for answer in own.heard if not answer.recovering)
-    return never_down or (own.heard if len(own.heard) == len(own.participants) else ())
+    down = any(answer.recovering for answer in own.heard)
+    return () if down and len(own.heard) < len(own.participants) else own.heard
 
 
 def _leader(own: Termination) -> str:
     names = [answer.participant for answer in _counting(own)]
     return min(names, key=own.participants.index, default="")
+
+
+def _all_heard(own: Termination) -> Turn:
+    """Only what the living say after a death counts: they say it again, until nobody is missing any more.
+
+    A leader that died half-way may have moved somebody who had answered before.
+    """
+    never_down = tuple(answer.participant for answer in own.heard if not answer.recovering)
+    if 0 < len(never_down) < len(own.heard):
+        return _inquire(own, never_down)
+    return _conclude(own)
 
 
 def _conclude(own: Termination) -> Turn:
@@ -118,8 +133,8 @@ def _conclude(own: Termination) -> Turn:
             return _ask(replace(own, waiting=(), heard=()), Inquire(own.round))
 
 
-def _inquire(own: Termination) -> Turn:
-    return _ask(replace(own, waiting=own.participants, heard=()), Inquire(own.round))
+def _inquire(own: Termination, asked: tuple[str, ...]) -> Turn:
+    return _ask(replace(own, asked=asked, waiting=asked, heard=()), Inquire(own.round))
 
 
 def _ask(own: Termination, request: Request) -> Turn:

@@ -6,6 +6,7 @@ gets a request. Attempts are projected out, as they only number the askings.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cache
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from orchestrator.core.commit import (
 )  # fmt: skip
 from orchestrator.core.exchange import Acked, Answer, Prepare, Refusal, Request, Round, State, Vote, Voted
 from orchestrator.core.participant import Act, Verb
+from orchestrator.core.termination import Termination
 from tests.exhaustive.explorer import Move
 from tests.sim.commit_world import PARTICIPANTS, Protocol, Site, all_is_over, happen, keep_promises, refuse
 
@@ -44,12 +46,26 @@ class Said(NamedTuple):
     refusals: tuple[Refusal, ...] = ()
 
 
+class Health(StrEnum):
+    UP = "up"
+    DOWN = "down"
+    RECOVERING = "recovering"  # up, but was down after it had voted
+
+
 class Seat(NamedTuple):
-    """A participant, with all that was ever sent to it, and what it said to somebody who waits."""
+    """A participant, with all that coordinators have sent to it, and what it said to one that waits.
+
+    The second half is of three-phase commit, where participants speak to one another.
+    """
 
     site: Site = Site()
     requests: frozenset[Request] = frozenset()
     answers: frozenset[Said] = frozenset()
+    health: Health = Health.UP
+    own: Termination | None = None
+    asking: Request | None = None  # those that `own` waits for
+    reply: Acked | None = None  # to that, under way
+    told: frozenset[tuple[int, Request]] = frozenset()  # the verdict, by another participant
 
 
 class World(NamedTuple):
@@ -60,6 +76,8 @@ class World(NamedTuple):
     refused: frozenset[str] = frozenset()
     by_hand: bool = False
     over: bool = False
+    deaths: int = 0
+    apart: frozenset[int] = frozenset()  # seats that the network has cut off from all else
 
     @property
     def sites(self) -> list[Site]:
@@ -75,6 +93,7 @@ class Scope:
     refusable: frozenset[str] = frozenset("a")
     epochs: int = 2
     rounds: int = 1  # that an owner begins
+    anew: bool = True  # also the owners after the first
     paused: bool = True  # an owner may be overtaken while it lives
     in_turn: bool = False
     busy: bool = True
@@ -82,6 +101,10 @@ class Scope:
     by_hand: bool = False  # an operator may resolve a participant
     deadly: bool = False  # the last owner may die as well, and then nobody takes over
     alike: bool = True
+    deaths: int = 0  # of participants, altogether
+    restarts: bool = True
+    partition: bool = False  # the network may part, once
+    helped: bool = False  # who is dead restarts, sooner or later
 
 
 class CommitModel:
@@ -150,7 +173,8 @@ class CommitModel:
 
     def hear(self, world: World, txn: Transaction, event: Event) -> Iterator[Move[World]]:
         after, effects = self.turn(txn, event)
-        if (after, effects) == (txn, ()) or after.round.number > self.scope.rounds:
+        rounds = self.scope.rounds if self.scope.anew or txn.epoch == 1 else 0
+        if (after, effects) == (txn, ()) or after.round > (txn.epoch, rounds):
             return
         told = f"coordinator {txn.epoch} hears: {text(event)}"
         first = next((i for i, e in enumerate(effects) if isinstance(e, Force)), 0)
