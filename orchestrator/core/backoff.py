@@ -28,3 +28,14 @@ def longest_s(attempt: int) -> float:
     """What `delay_s` stays below, whatever the dice."""
     doublings = min(attempt - 1, 10)  # beyond the cap anyway; 2.0 ** 1024 would overflow
     return PATIENCE_S + min(CAP_S, BASE_S * 2.0**doublings)
+
+
+RACE_BASE_S = 0.02
+RACE_CAP_S = 2.0
+"""Prepared locks are held for milliseconds: long enough that the winner has gone, short for a customer."""
+
+
+def rest_s(attempt: int, fraction: float) -> float:
+    """Seconds until the round after the `attempt`-th that lost a race. No patience here: nobody is asked."""
+    assert attempt >= 1 and 0.0 <= fraction < 1.0, (attempt, fraction)
+    return fraction * min(RACE_CAP_S, RACE_BASE_S * 2.0 ** min(attempt - 1, 10))

@@ -1,53 +1,52 @@
-"""Every world that a saga can reach, whatever the network, the processes and the clocks do.
+"""Finds every world that can be reached, each by a shortest way. What a world is, the models say.
 
-The network is the set of all messages sent: none is ever removed, so each may be delivered at any time,
-in any order, any number of times, or never. On top of that the network may lose all it holds, and the
-orchestrator may crash and be resumed, at any point. (To lose a single message shows nothing new: it
-leaves a world with fewer moves than one that is visited anyway.) Any timer ever armed may ring at any
-time, and so may the deadline. Attempts only number the messages: projected out, the worlds are finite.
+In each model the network is a set of messages of which none is ever removed. So each may be delivered at
+any time, in any order, any number of times, or never. To lose a single message shows nothing new: it
+leaves a world with fewer moves than one that is visited anyway.
 """
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from orchestrator.core import saga as core
-from orchestrator.core.definition import Definition
-from orchestrator.core.saga import Answered, Ask, Effect, Event, Expired, RetryNow, Saga, TimedOut, Wake
-from tests.sim.world import REFUSABLE, Rules, Shop, before, check, insist, under_way
+World = TypeVar("World", bound=Hashable)
 
 
-class World(NamedTuple):
-    saga: Saga
-    asks: frozenset[str]
-    answers: frozenset[tuple[str, bool]]
-    timers: frozenset[str]
-    shop: Shop
-
-
-class Move(NamedTuple):
+class Move(NamedTuple, Generic[World]):
     """`fair`: it happens sooner or later of itself. The others may never happen: faults, operators."""
 
     name: str
     world: World
-    fair: bool
+    fair: bool = True
+
+
+class Model(Protocol[World]):
+    def starts(self) -> Iterable[World]: ...
+
+    def moves(self, world: World) -> Iterable[Move[World]]: ...
+
+    def check(self, world: World) -> None:
+        """Raises if in this world something has happened that never may."""
+
+    def ended(self, world: World) -> bool: ...
 
 
 @dataclass(slots=True)
-class Exploration:
-    """The worlds found, each with the worlds that lead to it by a fair move."""
+class Exploration(Generic[World]):
+    """The worlds found, the nearest first; each with the worlds that lead to it by a fair move."""
 
+    model: Model[World]
     came_from: dict[World, list[World]] = field(default_factory=dict)
+    way: dict[World, tuple[World, str]] = field(default_factory=dict)
 
     @property
     def worlds(self) -> list[World]:
         return list(self.came_from)
 
     def livelocked(self) -> set[World]:
-        """Worlds from which messages and timers alone can no longer reach an end."""
-        ending = {w for w in self.came_from if w.saga.outcome}
+        """Worlds from which fair moves alone can no longer reach an end."""
+        ending = {w for w in self.came_from if self.model.ended(w)}
         queue = deque(ending)
         while queue:
             for earlier in self.came_from[queue.popleft()]:
@@ -56,94 +55,39 @@ class Exploration:
                     queue.append(earlier)
         return set(self.came_from) - ending
 
+    def nearest(self, wanted: Callable[[World], bool]) -> World | None:
+        return next(filter(wanted, self.came_from), None)
 
-def explore(definition: Definition, rules: Rules | None = None) -> Exploration:
-    """Breadth first, so that a Violation is found by a shortest way; its moves are its message."""
-    explorer = _Explorer(definition, rules or Rules())
-    starts = explorer.starts()
-    found = Exploration({start: [] for start in starts})
-    way: dict[World, tuple[World, str]] = {}
+    def schedule(self, world: World) -> list[str]:
+        """The moves of a shortest way to this world."""
+        moves = []
+        while world in self.way:
+            world, name = self.way[world]
+            moves.append(name)
+        return moves[::-1]
+
+
+def explore(model: Model[World]) -> Exploration[World]:
+    """Breadth first, so that what may never happen is found by a shortest way; its moves are its note."""
+    starts = list(model.starts())
+    found = Exploration(model, {start: [] for start in starts})
+    for start in starts:
+        model.check(start)
     queue = deque(starts)
     while queue:
-        world = queue.popleft()
+        seen = world = queue.popleft()
         try:
-            for name, after, fair in explorer.moves(world):
+            for name, after, fair in model.moves(world):
                 if after not in found.came_from:
                     found.came_from[after] = []
-                    way[after] = (world, name)
-                    check(definition, after.saga, after.shop)
+                    found.way[after] = (world, name)
+                    seen = after
+                    model.check(after)
+                    seen = world
                     queue.append(after)
                 if fair:
                     found.came_from[after].append(world)
         except Exception as broken:
-            broken.add_note(_tell(way, world))
+            broken.add_note("\n".join(["the way there:", *found.schedule(seen)]))
             raise
     return found
-
-
-class _Explorer:
-    def __init__(self, definition: Definition, rules: Rules) -> None:
-        self.definition = definition
-        self.rules = rules
-        self.turn = cache(self._turn)  # a few dozen sagas share many thousand worlds
-        self.receive = cache(rules.receive)
-
-    def starts(self) -> list[World]:
-        saga, effects = core.begin(self.definition)
-        asks, timers = _sent(saga, effects)
-        return [
-            World(saga, asks | under_way(self.definition, shop), frozenset(), timers, shop)
-            for shop in before(self.definition)
-        ]
-
-    def moves(self, world: World) -> Iterator[Move]:
-        for step in sorted(world.asks):
-            for vote in (True, False) if step in REFUSABLE else (True,):
-                shop, done = self.receive(world.shop, step, vote)
-                answers = world.answers | {(step, done)}
-                yield Move(f"{step} → {done}", world._replace(shop=shop, answers=answers), True)
-            if step not in REFUSABLE and (step, False) not in world.answers:
-                # A refusal of what has to happen: the participant has rolled back, and remembers nothing.
-                answers = world.answers | {(step, False)}
-                yield Move(f"{step} fails for now", world._replace(answers=answers), False)
-        for step, done in sorted(world.answers):
-            yield self._hears(world, Answered(step, done, "refused" if not done else ""))
-        for armed in sorted(world.timers):
-            yield self._hears(world, TimedOut(armed))
-        yield self._hears(world, Expired())
-        yield self._hears(world, RetryNow())
-        silence = world._replace(asks=frozenset(), answers=frozenset())
-        yield Move("everything under way is lost", silence, False)
-        yield Move("crash", self._crash(world), False)
-        yield Move("crash, and everything under way is lost", self._crash(silence), False)
-
-    def _hears(self, world: World, event: Event) -> Move:
-        saga, asks, timers = self.turn(world.saga, event)
-        after = world._replace(saga=saga, asks=world.asks | asks, timers=world.timers | timers)
-        return Move(str(event), after, isinstance(event, Answered | TimedOut))
-
-    def _turn(self, saga: Saga, event: Event) -> tuple[Saga, frozenset[str], frozenset[str]]:
-        after, effects = self.rules.step(self.definition, saga, event)
-        if isinstance(event, TimedOut) and event.token != core.token(saga):
-            insist((after, effects) == (saga, ()), f"a timer of {event.token} rang in {core.token(saga)}")
-        after = replace(after, attempt=min(after.attempt, 1))
-        return after, *_sent(after, effects)
-
-    def _crash(self, world: World) -> World:
-        """The timers are forgotten. What was saved has been sent, now or by whoever resumes."""
-        asks, timers = _sent(world.saga, self.rules.resume(self.definition, world.saga))
-        insist(asks.issuperset(world.saga.waiting), "resume forgot to ask what had not been answered")
-        return world._replace(asks=world.asks | asks, timers=timers)
-
-
-def _sent(saga: Saga, effects: tuple[Effect, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    asks = frozenset(e.step for e in effects if isinstance(e, Ask))
-    return asks, frozenset(core.token(saga) for e in effects if isinstance(e, Wake))
-
-
-def _tell(way: dict[World, tuple[World, str]], world: World) -> str:
-    moves = []
-    while world in way:
-        world, name = way[world]
-        moves.append(name)
-    return "\n".join(["the way there:", *reversed(moves)])

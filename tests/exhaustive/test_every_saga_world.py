@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.core.saga import DEADLINE_EXCEEDED, Phase
 from orchestrator.core.sagas import CANCEL, DEFINITIONS, ORDER
-from tests.exhaustive.explorer import Exploration, World, explore
+from tests.exhaustive.explorer import Exploration, explore
+from tests.exhaustive.saga_worlds import SagaModel, World
 from tests.sim.world import CANCELLED, CONFIRMED, UNSHIPPED, Shop
 
 WORLDS = {"order": 6649, "cancel": 1134}
@@ -18,13 +19,13 @@ WORLDS = {"order": 6649, "cancel": 1134}
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Exploration]:
-    return {kind: explore(definition) for kind, definition in DEFINITIONS.items()}
+def found() -> dict[str, Exploration[World]]:
+    return {kind: explore(SagaModel(definition)) for kind, definition in DEFINITIONS.items()}
 
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_no_world_breaks_a_promise(
-    found: dict[str, Exploration], kind: str, capsys: pytest.CaptureFixture[str]
+    found: dict[str, Exploration[World]], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     count = len(found[kind].worlds)
     with capsys.disabled():
@@ -34,7 +35,7 @@ def test_no_world_breaks_a_promise(
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_from_every_world_messages_and_timers_alone_lead_to_an_end(
-    found: dict[str, Exploration], kind: str
+    found: dict[str, Exploration[World]], kind: str
 ) -> None:
     assert found[kind].livelocked() == set()
 
@@ -69,11 +70,11 @@ REACHABLE: dict[str, Callable[[World], bool]] = {
 
 
 @pytest.mark.parametrize("name", REACHABLE)
-def test_an_order_can_come_to_where(found: dict[str, Exploration], name: str) -> None:
+def test_an_order_can_come_to_where(found: dict[str, Exploration[World]], name: str) -> None:
     assert any(map(REACHABLE[name], found["order"].worlds))
 
 
-def test_a_cancellation_always_ends_cancelled(found: dict[str, Exploration]) -> None:
+def test_a_cancellation_always_ends_cancelled(found: dict[str, Exploration[World]]) -> None:
     ends = [w for w in found[CANCEL.kind].worlds if w.saga.phase is Phase.ENDED]
     assert ends
     assert {w.shop.effects for w in ends} == {CANCELLED, CANCELLED - UNSHIPPED}
@@ -81,7 +82,7 @@ def test_a_cancellation_always_ends_cancelled(found: dict[str, Exploration]) -> 
 
 
 def test_what_is_refused_or_late_before_the_pivot_never_reaches_the_second_stage(
-    found: dict[str, Exploration],
+    found: dict[str, Exploration[World]],
 ) -> None:
     for world in found[ORDER.kind].worlds:
         if world.saga.reason:

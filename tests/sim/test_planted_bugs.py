@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.core.sagas import ORDER
 from tests.exhaustive.explorer import explore
+from tests.exhaustive.saga_worlds import SagaModel
 from tests.sim.planted import BUGS, Bug
 from tests.sim.simulator import simulate
 from tests.sim.test_saga_schedules import SEEDS
@@ -16,7 +17,7 @@ from tests.sim.world import Rules, Violation
 
 def explorer_objects(rules: Rules) -> bool:
     try:
-        return bool(explore(ORDER, rules).livelocked())
+        return bool(explore(SagaModel(ORDER, rules)).livelocked())
     except Violation:
         return True
 

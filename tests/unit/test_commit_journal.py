@@ -78,7 +78,9 @@ def test_a_receive_is_after_its_send_by_every_clock(core: ModuleType) -> None:
 def test_what_changes_nothing_is_marked_late() -> None:
     begun = Begun(WHO, ("o",), 1, False)
     entries = unfold(two_phase, "t", lines(begun, votes()[0], votes()[0]))
-    assert [entry.kind for entry in entries if entry.what == "votes yes" and entry.role == "orchestrator"] == [
+    assert [
+        entry.kind for entry in entries if entry.what == "votes yes" and entry.role == "orchestrator"
+    ] == [
         "received",
         "late",
     ]
