@@ -38,7 +38,7 @@ from orchestrator.core.commit import (
 from orchestrator.core.exchange import Acked, Refusal, Round, State, Voted
 
 DEADLINE_EXCEEDED = "deadline-exceeded"
-RESOLVED_BY_HAND = "resolved-by-hand"
+MIXED_OUTCOME = "mixed-outcome"
 
 FINAL = (State.COMMITTED, State.ABORTED)
 
@@ -141,11 +141,11 @@ def _compare(txn: Transaction, event: Acked, decided: State) -> Turn:
 def _aborted(txn: Transaction) -> Turn:
     """No participant holds anything any more."""
     if txn.mixed or txn.expired or not txn.orders:
-        return _give_up(txn, RESOLVED_BY_HAND if txn.mixed else DEADLINE_EXCEEDED)
+        return _give_up(txn, MIXED_OUTCOME if txn.mixed else DEADLINE_EXCEEDED)
     if not txn.lost:
         return _next_round(txn)
     txn = replace(txn, phase=Phase.BACKING_OFF, attempt=1)
-    return txn, (Rest(token(txn), txn.round.number),)
+    return txn, (Rest(token(txn), max(1, txn.round.number)),)
 
 
 def _overdue(txn: Transaction) -> Turn:

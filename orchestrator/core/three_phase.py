@@ -23,7 +23,7 @@ given up. A network that parts the living breaks this, and then no protocol coul
 from dataclasses import replace
 
 from orchestrator.core import rounds
-from orchestrator.core.commit import Event, Phase, TimedOut, Transaction, Turn, token
+from orchestrator.core.commit import Ended, Event, Phase, TimedOut, Transaction, Turn, token
 from orchestrator.core.exchange import Acked, Round, State, Voted
 
 
@@ -65,7 +65,7 @@ def resume(txn: Transaction, epoch: int) -> Turn:
         case Phase.COMMITTING:
             return rounds.enter(replace(txn, epoch=epoch), Phase.COMMITTING)
         case Phase.ENDED:
-            return txn, ()
+            return txn, (Ended(txn.outcome),)
         case _:
             return rounds.take_over(txn, epoch)
 

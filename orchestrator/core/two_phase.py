@@ -21,7 +21,7 @@ it waits, and everybody waits for its locks: two-phase commit *blocks*.
 from dataclasses import replace
 
 from orchestrator.core import rounds
-from orchestrator.core.commit import Event, Phase, Transaction, Turn
+from orchestrator.core.commit import Ended, Event, Phase, Transaction, Turn
 from orchestrator.core.exchange import Voted
 
 
@@ -50,6 +50,6 @@ def resume(txn: Transaction, epoch: int) -> Turn:
         case Phase.COMMITTING:
             return rounds.enter(replace(txn, epoch=epoch), Phase.COMMITTING)
         case Phase.ENDED:
-            return txn, ()
+            return txn, (Ended(txn.outcome),)
         case _:
             return rounds.take_over(txn, epoch)

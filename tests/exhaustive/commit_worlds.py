@@ -23,7 +23,7 @@ from orchestrator.core.commit import (
     Transaction,
     Turn,
     token,
-)  # fmt: skip
+)
 from orchestrator.core.exchange import Acked, Answer, Prepare, Refusal, Request, Round, State, Vote, Voted
 from orchestrator.core.participant import Act, Verb
 from orchestrator.core.termination import Termination
@@ -128,6 +128,9 @@ class CommitModel:
 
     def ended(self, world: World) -> bool:
         return world.over
+
+    def moves(self, world: World) -> Iterator[Move[World]]:
+        raise NotImplementedError
 
     # A participant.
 

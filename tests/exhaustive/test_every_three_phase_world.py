@@ -72,8 +72,8 @@ REACHABLE: dict[str, Callable[[World], bool]] = {
         not w.owners and w.record is not None and w.record.phase is Phase.PRECOMMITTING
         and all(state(site.branch, Round(1, 1)) is State.ABORTED for site in w.sites)
     ),
-    "a survivor commits alone": lambda w: _dead(w) and [bool(s.branch.committed) for s in w.sites].count(True) == 1,
-    "a survivor aborts alone": lambda w: _dead(w) and [s.branch.buried != NEVER for s in w.sites].count(True) == 1,
+    "a survivor commits alone": lambda w: _dead(w) and [bool(s.branch.committed) for s in w.sites] == [0, 1],
+    "a survivor aborts alone": lambda w: _dead(w) and [s.branch.buried != NEVER for s in w.sites] == [0, 1],
     "a new coordinator learns what they did": lambda w: w.epoch == 2 and any(
         o.txn is not None and o.txn.phase is Phase.LEARNING for o in w.owners
     ),

@@ -30,7 +30,7 @@ from tests.exhaustive.commit_worlds import (
     sit,
     text,
     without,
-)  # fmt: skip
+)
 from tests.exhaustive.explorer import Move
 from tests.sim.commit_world import PARTICIPANTS, THREE_PHASE, Protocol, happen
 
