@@ -35,7 +35,7 @@ TRIES = 50
 DEAD_AFTER_S = 2.0
 """A service no replica of which has shown itself for so long was down; peers must be more patient."""
 
-LOST = (*CONTENDED, asyncpg.DuplicateObjectError, asyncpg.ConfigurationLimitExceededError)
+LOST = (*CONTENDED, asyncpg.DuplicateObjectError)
 OVERTAKEN = (
     asyncpg.UndefinedObjectError,  # "does not exist": committed or rolled back, by whom only the marker tells
     asyncpg.ObjectNotInPrerequisiteStateError,  # another connection is at it; or a lock was not got in time
@@ -199,8 +199,11 @@ class Participant(Generic[W]):
                 ):
                     tag = await sql.execute(f"PREPARE TRANSACTION '{_gid(call, round)}'")
                     return vote(tag) == "yes", ()
-            except LOST as error:
-                log.info("lost a race, voting busy", transaction=call.id, error=repr(error))
+            except LOST:
+                pass
+            except asyncpg.InsufficientResourcesError as error:
+                # At the cap Postgres says 53200, out of memory, or 53400.
+                log.warning("Postgres is full, voting busy", error=repr(error))
             except AWAY:
                 raise  # the lender gives up the connection, and Postgres what was done in it
             except Exception:
@@ -213,8 +216,7 @@ class Participant(Generic[W]):
         async with self.deciding.connection() as sql:
             try:
                 return await sql.execute(statement) != "INSERT 0 0"
-            except OVERTAKEN as error:
-                log.info("overtaken", error=repr(error))
+            except OVERTAKEN:
                 return False
 
 

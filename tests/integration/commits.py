@@ -124,5 +124,13 @@ async def new_stock(inventory: Desk, pieces: int) -> str:
     return sku
 
 
+async def new_customer(payment: Desk, balance: int) -> str:
+    customer = f"two-{RUN}-{next(_numbers)}"
+    insert = "INSERT INTO accounts (account_id, kind, currency, balance) VALUES ($1, 'customer', 'EUR', $2)"
+    async with payment.database.connection() as sql:
+        await sql.execute(insert, customer, balance)
+    return customer
+
+
 def ids(works: Sequence[Work]) -> list[str]:
     return [work.order_id for work in works]
