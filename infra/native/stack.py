@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,16 +25,16 @@ HOPELESS_EXITS = 4
 after a kill waits for its old processes to be gone."""
 
 PASSED_ON = ("JOURNAL_SAMPLE",)
-"""Of the environment of `up`, to the services."""
+"""Of what was chosen, to the services."""
 
 
 class Stack:
-    """Arguments left out come from the environment (TRADEOFF_STATE, REPLICAS) and infra/ports.env."""
+    """Arguments left out come from the environment, the last start and infra/ports.env, in this order."""
 
     def __init__(
         self,
         state: Path | None = None,
-        port_offset: int = 0,
+        port_offset: int | None = None,
         replicas: int | None = None,
         environment: Mapping[str, str] | None = None,
         *,
@@ -43,7 +42,8 @@ class Stack:
     ) -> None:
         self.layout = layout or Layout.of(state, port_offset, replicas)
         self.supervisor = Supervisor(self.layout)
-        passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        chosen = self.layout.chosen
+        passed_on = {name: chosen[name] for name in PASSED_ON if name in chosen}
         self._environment = passed_on | dict(environment or {})
 
     @classmethod
