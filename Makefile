@@ -16,7 +16,7 @@ help: ## list the targets
 demo: up ## install what is missing, start everything, and watch orders go through it
 	@$(BIN)/python -m lab.demo
 
-up: python ## start the shop, or do nothing if it runs; REPLICAS=n of each service
+up: python ## start the shop; what runs as it should is left alone. REPLICAS=n of each service
 	@$(NATIVE) up
 
 status: python ## every part: is it ready, where, how often was it restarted

@@ -15,9 +15,11 @@ from orchestrator.core.journal import unfold
 from orchestrator.core.sagas import DEFINITIONS
 from orchestrator.driver import Driver
 from services.runtime.database import Database
-from services.runtime.http import require_operator
+from services.runtime.http import FOR_OPERATORS, OPERATOR, require_operator
 from services.runtime.ids import is_uuid
-from services.runtime.problems import Problem
+from services.runtime.problems import Problem, documented
+
+UNKNOWN = "no transaction of such an order is known"
 
 
 class TransactionRoutes:
@@ -31,9 +33,13 @@ class TransactionRoutes:
     def add_to(self, app: FastAPI) -> None:
         tags: list[Any] = ["transactions"]
         app.get("/journals/{order_id}", tags=tags)(self.journal)
-        app.get("/transactions", tags=tags)(self.page)
-        app.get("/transactions/{order_id}", tags=tags)(self.read)
-        app.post("/transactions/{order_id}/retry", tags=tags)(self.retry)
+        only: dict[str, Any] = {"tags": tags, "dependencies": [OPERATOR]}
+        unknown = (404, "unknown-order", UNKNOWN)
+        ended = (409, "not-running", "this order has no transaction that runs")
+        app.get("/transactions", responses=documented(FOR_OPERATORS), **only)(self.page)
+        app.get("/transactions/{order_id}", responses=documented(FOR_OPERATORS, unknown), **only)(self.read)
+        refusals = documented(FOR_OPERATORS, unknown, ended)
+        app.post("/transactions/{order_id}/retry", responses=refusals, status_code=202, **only)(self.retry)
 
     async def journal(self, order_id: str) -> Response:
         """All that happened to an order, in causal order; empty when its log was not kept."""
@@ -90,7 +96,7 @@ def _checked(order_id: str) -> str:
 
 
 def _unknown() -> Problem:
-    return Problem(404, "unknown-order", "no transaction of such an order is known")
+    return Problem(404, "unknown-order", UNKNOWN)
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def _arguments() -> argparse.ArgumentParser:
     install.add_argument("--dev", action="store_true", help="and what tests and checks need")
     install.add_argument("--only", choices=["python"], help="no servers")
     up = commands.add_parser("up", parents=[common], help="install, start, and return when all is ready")
-    up.add_argument("--port-offset", type=int, default=0, help="added to every port")
+    up.add_argument("--port-offset", type=int, help="added to every port")
     up.add_argument("--replicas", type=int, help="of each service (REPLICAS; 2)")
     up.add_argument("--only", choices=["all", "servers"], default="all", help="the servers without the shop")
     commands.add_parser("status", parents=[common], help="every part; exit code 1 when one is not ready")

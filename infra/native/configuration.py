@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from infra.native.layout import REPO, SERVICES, Layout, write_private
 INFRA = REPO / "infra"
 HOST = "127.0.0.1"
 OPERATOR_SETTING = "OPERATOR_ROUTES"
-"""`on` in the environment routes the operator's paths through the public listener too."""
+"""`on` routes the operator's paths through the public listener too."""
 
 
 Files = dict[Path, str]
@@ -68,6 +67,7 @@ def describe(layout: Layout, credentials: Mapping[str, str]) -> None:
         "supervisor": str(layout.socket),
         "replicas": layout.replicas,
         "ports": dict(ports),
+        "chosen": dict(layout.chosen),
     }
     write_private(layout.stack_json, json.dumps(told, indent=1) + "\n")
 
@@ -117,7 +117,7 @@ def _nginx(layout: Layout) -> Files:
         {
             "PUBLIC_LISTEN": f"{HOST}:{layout.ports['NGINX_PUBLIC_PORT']}",
             "INTERNAL_LISTEN": f"{HOST}:{layout.ports['NGINX_INTERNAL_PORT']}",
-            "OPERATOR": "on" if os.environ.get(OPERATOR_SETTING) == "on" else "off",
+            "OPERATOR": "on" if layout.chosen.get(OPERATOR_SETTING) == "on" else "off",
             **{f"{service.upper()}_SERVERS": _upstream(layout, service) for service in SERVICES},
         },
     )

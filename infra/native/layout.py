@@ -5,7 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ REPO = Path(__file__).resolve().parents[2]
 SERVICES = ("order", "payment", "inventory", "orchestrator")
 MOST_REPLICAS = 9
 """Ports of replicas are the service's port + 1 … 9; the next service's begin at + 10."""
+
+REPLICAS, OFFSET = "REPLICAS", "PORT_OFFSET"
+OTHERS = ("OPERATOR_ROUTES", "JOURNAL_SAMPLE")
+"""Settings beside the ports."""
 
 LONGEST_SOCKET = 90
 """A unix socket's path has at most 107 bytes, and supervisord first binds it with its pid appended."""
@@ -26,13 +30,23 @@ class Layout:
     ports: Mapping[str, int]
     replicas: int
 
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """What was set for this stack, now or before. A default is not remembered: it may change."""
+
     @classmethod
-    def of(cls, state: Path | None = None, port_offset: int = 0, replicas: int | None = None) -> "Layout":
-        """What the arguments, else the environment (TRADEOFF_STATE, REPLICAS), else the defaults say."""
-        count = replicas if replicas is not None else int(os.environ.get("REPLICAS", "2"))
-        if not 1 <= count <= MOST_REPLICAS:
-            raise Failure(f"{count} replicas: choose 1 to {MOST_REPLICAS}.")
-        return cls(state_directory(state), _ports(port_offset), count)
+    def of(
+        cls, state: Path | None = None, port_offset: int | None = None, replicas: int | None = None
+    ) -> "Layout":
+        """What the arguments, else the environment, else the last start, else the defaults say."""
+        directory, defaults = state_directory(state), _default_ports()
+        names = (*defaults, REPLICAS, *OTHERS)
+        given = {name: os.environ[name] for name in names if name in os.environ}
+        arguments = {OFFSET: port_offset, REPLICAS: replicas}
+        given |= {name: str(value) for name, value in arguments.items() if value is not None}
+        chosen = {**read_json(directory / "stack.json").get("chosen", {}), **given}
+        offset = int(chosen.get(OFFSET, "0"))
+        ports = {name: _port(name, chosen.get(name, value)) + offset for name, value in defaults.items()}
+        return cls(directory, ports, _replicas(chosen.get(REPLICAS, "2")), chosen)
 
     @classmethod
     def of_existing(cls, state: Path | None = None) -> "Layout":
@@ -41,7 +55,7 @@ class Layout:
         told = read_json(directory / "stack.json")
         if not told:
             return cls.of(directory)
-        return cls(directory, told["ports"], told["replicas"])
+        return cls(directory, told["ports"], told["replicas"], told.get("chosen", {}))
 
     @property
     def config(self) -> Path:
@@ -142,18 +156,21 @@ def write_private(path: Path, text: str, mode: int = 0o600) -> None:
     fresh.replace(path)
 
 
-def _ports(offset: int) -> dict[str, int]:
-    ports = {}
-    for line in (REPO / "infra" / "ports.env").read_text(encoding="utf-8").splitlines():
-        name, equals, value = line.partition("=")
-        if equals and not line.startswith("#"):
-            ports[name] = _port(name, os.environ.get(name, value)) + offset
-    return ports
+def _default_ports() -> dict[str, str]:
+    lines = (REPO / "infra" / "ports.env").read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+    return {name: value for name, equals, value in pairs if equals}
 
 
 def _port(name: str, value: str) -> int:
-    if not value.strip().isdigit() or not 0 < int(value) < 65536:
+    if not value.strip().isdecimal() or not 0 < int(value) < 65536:
         raise Failure(f"{name}={value} (infra/ports.env or the environment) is not a port.")
+    return int(value)
+
+
+def _replicas(value: str) -> int:
+    if not value.strip().isdecimal() or not 1 <= int(value) <= MOST_REPLICAS:
+        raise Failure(f"{REPLICAS}={value} is not a number from 1 to {MOST_REPLICAS}.")
     return int(value)
 
 

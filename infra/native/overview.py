@@ -31,6 +31,10 @@ def summary(stack: Stack, *, servers_only: bool) -> str:
         ]
         rows.append((service, ", ".join(map(str, replicas))))
     processes = told["processes"]
+    if stack.layout.chosen:
+        rows.append(
+            ("as chosen", ", ".join(f"{name}={value}" for name, value in stack.layout.chosen.items()))
+        )
     lines = [
         "Tradeoff is up.",
         table([(f"  {name}", where) for name, where in rows]),

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,16 +25,16 @@ HOPELESS_EXITS = 4
 after a kill waits for its old processes to be gone."""
 
 PASSED_ON = ("JOURNAL_SAMPLE",)
-"""Of the environment of `up`, to the services."""
+"""Of what was chosen, to the services."""
 
 
 class Stack:
-    """Arguments left out come from the environment (TRADEOFF_STATE, REPLICAS) and infra/ports.env."""
+    """Arguments left out come from the environment, the last start and infra/ports.env, in this order."""
 
     def __init__(
         self,
         state: Path | None = None,
-        port_offset: int = 0,
+        port_offset: int | None = None,
         replicas: int | None = None,
         environment: Mapping[str, str] | None = None,
         *,
@@ -43,7 +42,8 @@ class Stack:
     ) -> None:
         self.layout = layout or Layout.of(state, port_offset, replicas)
         self.supervisor = Supervisor(self.layout)
-        passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        chosen = self.layout.chosen
+        passed_on = {name: chosen[name] for name in PASSED_ON if name in chosen}
         self._environment = passed_on | dict(environment or {})
 
     @classmethod
@@ -61,9 +61,8 @@ class Stack:
         """What the stack consists of."""
         return parts.of(self.layout, credentials.load(self.layout.credentials), self._environment)
 
-    def _write(self) -> None:
-        """All that is on disk before anything starts: secrets, settings of the servers, stack.json."""
-        secrets = credentials.load_or_create(self.layout.credentials)
+    def _write(self, secrets: Mapping[str, str]) -> None:
+        """All that is on disk before anything starts: settings of the servers, stack.json."""
         self.layout.create()
         for files in configuration.of(self.layout, secrets).values():
             configuration.write(self.layout, files)
@@ -75,21 +74,33 @@ class Stack:
         started when a port is taken, and StartFailed when a part or a job fails."""
         self.layout.claim()
         with self._alone():
-            self._write()
+            secrets = credentials.load_or_create(self.layout.credentials)
             all_parts = self.parts()
             wanted = [part for part in all_parts if only == "all" or not part.is_service]
+            if not self.supervisor.is_alive():
+                orphans.end(self.layout)
+            self._refuse_taken_ports(wanted)
+            self._write(secrets)
             self.supervisor.configure(all_parts)
             if self.supervisor.is_alive():
                 self.supervisor.update()
             else:
-                orphans.end(self.layout)
-            starting = [part for part in wanted if part.name not in self._running()]
-            if taken := ports.taken({name: port for part in starting for name, port in part.ports.items()}):
-                raise Failure("\n".join(["Nothing was started, because", *taken]))
-            if not self.supervisor.is_alive():
                 self.supervisor.launch()
+            starting = [part for part in wanted if part.name not in self._running()]
             self._start(wanted, starting)
             return wanted
+
+    def _refuse_taken_ports(self, wanted: Sequence[Part]) -> None:
+        """What would start needs its ports; those of our own that would stop for it do not count."""
+        running = self._running()
+        staying = running & self.supervisor.as_configured(wanted)
+        before = Stack.existing(self.layout.state).parts() if running else []
+        freed = {port for part in before if part.name in running - staying for port in part.ports.values()}
+        needed = {
+            name: port for part in wanted if part.name not in staying for name, port in part.ports.items()
+        }
+        if taken := ports.taken({name: port for name, port in needed.items() if port not in freed}):
+            raise Failure("\n".join(["Nothing was started or stopped, because", *taken]))
 
     def down(self) -> None:
         """Returns when no process of the stack is left; the data stays."""

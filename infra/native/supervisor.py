@@ -54,6 +54,11 @@ class Supervisor:
     def configure(self, parts: Sequence[Part]) -> None:
         write_private(self._file, _configuration(self._layout, parts))
 
+    def as_configured(self, parts: Sequence[Part]) -> set[str]:
+        """Which of them `configure` wrote exactly so the last time: `update` would leave them alone."""
+        written = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        return {part.name for part in parts if _program(self._layout, part) in written}
+
     def update(self) -> None:
         """Makes a running supervisor know what `configure` wrote; parts that differ are stopped."""
         [(added, changed, removed)] = self._call("reloadConfig")

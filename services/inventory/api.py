@@ -12,22 +12,22 @@ from services.inventory import store
 from services.runtime import idempotency
 from services.runtime.database import Database, insist
 from services.runtime.envelope import seal
-from services.runtime.http import Strict
+from services.runtime.http import UNREADABLE, Strict
 from services.runtime.outbox import Outbox, Transaction
-from services.runtime.problems import Problem
+from services.runtime.problems import Problem, documented
 
 MOST_PRODUCTS = 100_000
 
 AT_ONCE = 1_000
 """Rows of an import in one statement: what is done for them in one go takes others some ten milliseconds."""
 
-Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["sku-000001"])]
+Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["teapot"])]
 
 
 class NewProduct(Strict):
     """`price` in minor units; `stock` counts when the product is new, later use restock."""
 
-    sku: Sku
+    sku: Annotated[Sku, Field(examples=["clock"])]
     name: Annotated[
         str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["Clock"])
     ]
@@ -77,12 +77,17 @@ class ProductRoutes:
 
     def add_to(self, app: FastAPI) -> None:
         tags: list[Any] = ["products"]
-        app.post("/products", tags=tags, status_code=201)(self.create)
+        exists = documented((409, "already-exists", "there is a product teapot already"))
+        unknown = (404, "unknown-sku", "there is no product teapot")
+        keyed = documented(*UNREADABLE, idempotency.MISSING, unknown)
+        app.post("/products", tags=tags, status_code=201, responses=exists)(self.create)
         app.post("/products/import", tags=tags)(self.import_many)
         app.get("/products", tags=tags)(self.page)
         app.get("/products/lookup", tags=tags)(self.look_up)
-        app.get("/products/{sku}", tags=tags)(self.read)
-        app.post("/products/{sku}/restock", tags=tags)(self.restock)
+        app.get("/products/{sku}", tags=tags, responses=documented(unknown))(self.read)
+        app.post("/products/{sku}/restock", tags=tags, responses=keyed, openapi_extra=idempotency.REQUIRED)(
+            self.restock
+        )
 
     async def create(self, product: NewProduct) -> Product:
         """Add a product. 409 when there is one of this sku; change it with an import."""
@@ -121,7 +126,7 @@ class ProductRoutes:
         """A product and where its pieces are."""
         page = await self.look_up([sku[:64].replace("\x00", "")])
         if not page.products:
-            raise Problem(404, "unknown-sku", "there is no such product")
+            raise Problem(404, "unknown-sku", f"there is no product {sku:.64}")
         return page.products[0]
 
     async def look_up(self, sku: Annotated[list[Sku], Query(max_length=100)]) -> ProductPage:
@@ -141,7 +146,10 @@ class ProductRoutes:
         return ProductPage(products=[Product(**row) for row in rows])
 
     async def restock(
-        self, sku: str, body: Restock, idempotency_key: Annotated[str | None, Header()] = None
+        self,
+        sku: str,
+        body: Restock,
+        idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
     ) -> Response:
         """Receive goods. Needs an Idempotency-Key; repeating the request with it changes nothing more."""
         key = idempotency.parse_key(idempotency_key)

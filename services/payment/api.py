@@ -12,16 +12,16 @@ from services.payment import model, store
 from services.payment.store import Transfer
 from services.runtime import idempotency
 from services.runtime.database import Database, insist
-from services.runtime.http import Strict
+from services.runtime.http import UNREADABLE, Strict
 from services.runtime.ids import uuid7
-from services.runtime.problems import Problem
+from services.runtime.problems import Problem, documented
 
 MOST_CUSTOMERS = 100_000
 
 AT_ONCE = 1_000
 """Rows of an import in one statement: what is done for them in one go takes others some ten milliseconds."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["customer-000001"])]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["alice"])]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["EUR"])]
 Money = Annotated[int, Field(ge=0, le=10**12, description="minor units", examples=[100_00])]
 
@@ -29,7 +29,7 @@ Money = Annotated[int, Field(ge=0, le=10**12, description="minor units", example
 class NewCustomer(Strict):
     """`balance` is paid in when the account is opened."""
 
-    customer_id: Name
+    customer_id: Annotated[Name, Field(examples=["carol"])]
     currency: Currency
     balance: Money = 0
 
@@ -65,11 +65,16 @@ class CustomerRoutes:
 
     def add_to(self, app: FastAPI) -> None:
         tags: list[Any] = ["customers"]
-        app.post("/customers", tags=tags, status_code=201)(self.create)
+        exists = documented((409, "already-exists", "there is a customer alice already"))
+        unknown = (404, "unknown-customer", "there is no customer alice")
+        keyed = documented(*UNREADABLE, idempotency.MISSING, unknown)
+        app.post("/customers", tags=tags, status_code=201, responses=exists)(self.create)
         app.post("/customers/import", tags=tags)(self.import_many)
         app.get("/customers", tags=tags)(self.page)
-        app.get("/customers/{customer_id}", tags=tags)(self.read)
-        app.post("/customers/{customer_id}/deposit", tags=tags)(self.deposit)
+        app.get("/customers/{customer_id}", tags=tags, responses=documented(unknown))(self.read)
+        app.post(
+            "/customers/{customer_id}/deposit", tags=tags, responses=keyed, openapi_extra=idempotency.REQUIRED
+        )(self.deposit)
 
     async def create(self, customer: NewCustomer) -> Customer:
         """Open an account. 409 when the customer has one."""
@@ -107,7 +112,7 @@ class CustomerRoutes:
         async with self._database.connection() as sql:
             row = await sql.fetchrow(store.ONE, customer_id[:64].replace("\x00", ""))
         if row is None:
-            raise Problem(404, "unknown-customer", "there is no such customer")
+            raise Problem(404, "unknown-customer", f"there is no customer {customer_id:.64}")
         return Customer(customer_id=row["account_id"], currency=row["currency"], balance=row["balance"])
 
     async def page(
@@ -124,7 +129,7 @@ class CustomerRoutes:
         self,
         customer_id: str,
         body: Deposit,
-        idempotency_key: Annotated[str | None, Header()] = None,
+        idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
     ) -> Response:
         """Pay money in. Needs an Idempotency-Key; repeating the request with it changes nothing more."""
         key = idempotency.parse_key(idempotency_key)

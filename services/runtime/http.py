@@ -1,15 +1,17 @@
 """What every HTTP service of ours has: strict JSON, problem+json, health, metrics."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import asyncpg
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
@@ -17,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.runtime import strict_json
 from services.runtime.database import RETRIABLE
-from services.runtime.problems import Problem
+from services.runtime.problems import Problem, documented
 
 log = structlog.get_logger()
 
@@ -25,6 +27,22 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 LARGEST_BODY = 1 << 20
 LARGEST_IMPORT = 32 << 20
+
+AWAY = (503, "temporarily-unavailable", "a database is away; repeat the request")
+UNREADABLE = (
+    (400, "malformed-json", "Expecting value (line 1, column 1)"),
+    (413, "body-too-large", f"the body may have at most {LARGEST_BODY} bytes"),
+    (415, "unsupported-media-type", "send the body as Content-Type: application/json"),
+)
+INVALID = (422, "invalid-request", "limit: Input should be greater than or equal to 1")
+FOR_OPERATORS = (
+    401,
+    "operator-only",
+    "this is for operators: send Authorization: Bearer <the operator token>",
+)
+
+OPERATOR = Depends(HTTPBearer(scheme_name="operator token", auto_error=False))
+"""Declares in OpenAPI what `require_operator` checks."""
 
 OFF_THE_LOOP = 1 << 16
 """A larger body is parsed in a thread, so that nobody waits for it."""
@@ -61,7 +79,16 @@ async def read_json(request: Request, largest: int = LARGEST_BODY) -> Any:
 
 
 class StrictRoute(APIRoute):
-    """A route whose JSON body is read by `read_json`; everything else is FastAPI's."""
+    """A route whose JSON body is read by `read_json`, and whose documentation tells of our errors; everything
+    else is FastAPI's."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        told = (*(UNREADABLE if self.body_field else ()), INVALID) if self.body_field or _asks(self) else ()
+        self.responses = documented(*told, AWAY) | self.responses
+        if not self.summary:
+            self.summary, *rest = re.split(r"\.(?:\s+|$)", self.description, maxsplit=1)
+            self.description = "".join(rest)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -78,11 +105,16 @@ class StrictRoute(APIRoute):
         return strict
 
 
+def _asks(route: APIRoute) -> bool:
+    told = route.dependant
+    return bool(told.path_params or told.query_params or told.header_params)
+
+
 class HotRoute:
     """An application with one route in front of it that skips the framework.
 
-    FastAPI's layers cost more than all the rest of such a request. Its errors are answered the same way;
-    what the route takes and gives is documented by hand.
+    FastAPI's layers cost more than all the rest of such a request. Its errors are answered the same way.
+    A route of the application with the same path, which is never reached, documents it.
     """
 
     def __init__(self, app: ASGIApp, method: str, path: str, endpoint: Endpoint) -> None:
@@ -154,11 +186,18 @@ def require(request: Request, token: str, role: str) -> None:
 def invalid(error: Any) -> Problem:
     """What pydantic found wrong, as one Problem 422 that says where and what."""
     errors = [
-        {"where": ".".join(str(part) for part in e["loc"] if part != "body") or "body", "what": e["msg"]}
+        {"where": ".".join(str(part) for part in e["loc"] if part != "body") or "body", "what": _words(e)}
         for e in error.errors()[:20]
     ]
     detail = "; ".join(f"{e['where']}: {e['what']}" for e in errors[:3])
     return Problem(422, "invalid-request", detail, errors=errors)
+
+
+def _words(error: Any) -> str:
+    """Pydantic's, except where they are about Python."""
+    if error["type"] == "extra_forbidden":
+        return "must be left out: there is no such member"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ answer: at once, or later (`status` is null until then) when the effect takes ti
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -18,6 +19,21 @@ from services.runtime.problems import Problem
 
 EXPIRES_AFTER_S = 24 * 3600
 """Published in the description of the API; longer than any client retries."""
+
+MISSING = (400, "idempotency-key-missing", 'send a unique Idempotency-Key header, such as "8e03978e"')
+EXAMPLE = '"8e03978e-40d5"'
+REQUIRED: dict[str, Any] = {
+    "parameters": [
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "required": True,
+            "schema": {"type": "string"},
+            "example": EXAMPLE,
+        }
+    ]
+}
+"""For OpenAPI. To FastAPI the header is optional, so that its absence is a 400 like any bad key."""
 
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _BARE = re.compile(r"[\x21\x23-\x7e]+")
@@ -45,9 +61,7 @@ class Record(Struct, frozen=True, array_like=True):
 def parse_key(header: str | None) -> str:
     """The key in an `Idempotency-Key` header: an RFC 8941 string, or bare. Raises Problem 400."""
     if header is None:
-        raise Problem(
-            400, "idempotency-key-missing", 'send a unique Idempotency-Key header, such as "8e03978e"'
-        )
+        raise Problem(*MISSING)
     header = header.strip(" \t")
     if quoted := _QUOTED.fullmatch(header):
         key = re.sub(r"\\(.)", r"\1", quoted[1])

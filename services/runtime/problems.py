@@ -8,6 +8,19 @@ from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 
+INITIALS = {"json": "JSON", "sku": "SKU"}
+SCHEMA = {
+    "title": "Problem",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+
 
 class Problem(Exception):
     """Raised anywhere below a route, answered as it says. `kind` becomes `/problems/<kind>`."""
@@ -26,12 +39,25 @@ class Problem(Exception):
 
 def body(status: int, kind: str, detail: str, **members: Any) -> bytes:
     """The document itself; `members` are the extension members of RFC 9457 §3.2."""
+    title = kind.replace("-", " ").capitalize()
     return msgspec.json.encode(
         {
             "type": f"/problems/{kind}",
-            "title": kind.replace("-", " ").capitalize(),
+            "title": " ".join(INITIALS.get(word, word) for word in title.split()),
             "status": status,
             "detail": detail,
             **members,
         }
     )
+
+
+def documented(*answers: tuple[int, str, str]) -> dict[int | str, dict[str, Any]]:
+    """The same in OpenAPI, as `responses` of a route: each (status, kind, detail) is an example."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status, kind, detail in answers:
+        content: dict[str, Any] = {"schema": SCHEMA, "examples": {}}
+        response = found.setdefault(status, {"description": "", "content": {MEDIA_TYPE: content}})
+        example = msgspec.json.decode(body(status, kind, detail))
+        response["content"][MEDIA_TYPE]["examples"][kind] = {"value": example}
+        response["description"] += (", " if response["description"] else "") + example["title"]
+    return found

@@ -12,7 +12,15 @@ from lab.shop import Answer
 from lab.state import Trouble
 
 
-def entry(ms: float, role: str, kind: str, what: str, message: str = "", node: str = "") -> dict[str, Any]:
+def entry(
+    ms: float,
+    role: str,
+    kind: str,
+    what: str,
+    message: str = "",
+    node: str = "",
+    clock: dict[str, int] | None = None,
+) -> dict[str, Any]:
     return {
         "at": f"2026-01-01T00:00:00.{int(ms * 1000):06d}Z",
         "node": node or f"{role}-1",
@@ -20,7 +28,7 @@ def entry(ms: float, role: str, kind: str, what: str, message: str = "", node: s
         "kind": kind,
         "what": what,
         "message_id": message,
-        "clock": {role: 1},
+        "clock": clock or {},
     }
 
 
@@ -41,6 +49,35 @@ def test_a_message_is_one_row_with_both_its_times() -> None:
     assert len(rows) == 5
     assert rows[0].time.split() == ["0.0", "→", "2.0"]
     assert rows[1].time.split() == ["2.0", "→", "4.0"]
+
+
+A, C = {"orchestrator": 1}, {"orchestrator": 3}
+RESENT = [
+    entry(0, "orchestrator", "sent", "order.hold", "m", clock=A),
+    entry(5, "orchestrator", "sent", "order.hold", "m", clock=C),
+    entry(8, "inventory", "received", "order.hold", "m", clock=A | {"inventory": 1}),
+    entry(9, "inventory", "late", "order.hold", "m", clock=C | {"inventory": 2}),
+]
+
+
+def test_a_message_that_was_sent_twice_comes_from_the_send_that_its_receiver_knows_of() -> None:
+    times = [row.time.split() for row in diagram(RESENT)]
+    assert times == [["0.0", "→", "8.0"], ["5.0", "→", "9.0"]]
+
+
+def test_what_came_too_late_or_again_is_marked_and_explained() -> None:
+    in_time, late = diagram(RESENT)
+    assert in_time.picture.endswith("▶│")
+    assert late.picture.endswith("○│")
+    text = render({"order_id": "x", "status": "CONFIRMED", "entries": RESENT}, wide=False).plain
+    assert "○: came too late" in text
+    assert "order.hold: sent or read once more" in text
+
+
+def test_only_what_is_in_the_picture_is_explained() -> None:
+    text = render({"order_id": "x", "status": "CONFIRMED", "entries": ENTRIES}, wide=False).plain
+    assert "↻ recovered: by a new owner" in text
+    assert "○" not in text and "timed-out" not in text
 
 
 def test_arrows_point_from_the_sender_to_the_receiver() -> None:

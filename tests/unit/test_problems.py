@@ -1,7 +1,13 @@
 """Errors, as RFC 9457 has them."""
 
-import msgspec
+from typing import Any
 
+import msgspec
+import pytest
+from pydantic import ValidationError
+
+from services.order.api import OrderRequest
+from services.runtime.http import invalid
 from services.runtime.problems import MEDIA_TYPE, Problem, body
 
 
@@ -15,6 +21,29 @@ def test_a_problem_has_a_type_for_programs_and_a_detail_for_people() -> None:
 def test_the_same_problem_is_the_same_bytes() -> None:
     """An answer that is replayed must not differ by so much as a space."""
     assert body(404, "unknown-order", "none", a=1, b=[2]) == body(404, "unknown-order", "none", a=1, b=[2])
+
+
+def test_a_title_spells_initials_as_people_do() -> None:
+    titles = [msgspec.json.decode(body(400, kind, ""))["title"] for kind in ("malformed-json", "unknown-sku")]
+    assert titles == ["Malformed JSON", "Unknown SKU"]
+
+
+@pytest.mark.parametrize(
+    ("order", "where", "what"),
+    [
+        (
+            {"customer_id": "a", "items": [{"sku": "b", "quantity": 1, "price": 1}]},
+            "items.0.price",
+            "left out",
+        ),
+        ({"customer_id": "a", "items": [{"sku": "b", "quantity": 1}] * 2}, "items", "name each product once"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_to_people(order: Any, where: str, what: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        OrderRequest.model_validate(order)
+    detail = msgspec.json.decode(invalid(caught.value).body)["detail"]
+    assert detail.startswith(f"{where}: ") and what in detail and "error" not in detail
 
 
 def test_a_detail_may_say_anything() -> None:
