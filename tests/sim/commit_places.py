@@ -35,7 +35,6 @@ from tests.sim.commit_world import (
     happen,
     keep_promises,
 )
-from tests.sim.world import insist
 
 NAMES = PARTICIPANTS[:3]
 MOST_EVENTS = 20_000
@@ -133,8 +132,7 @@ class Places:
             orders = request.orders if isinstance(request, Prepare) else ()
             before = self._site(txn, name)
             after = happen(before, act, orders)
-            insist(after is not None, f"{act} is impossible on {before}")
-            assert after is not None
+            assert after is not None, f"{act} is impossible on {before}"
             if act.verb is Verb.ROLLBACK:
                 for order in before.orders:
                     place.free[self.goods[order]] += 1

@@ -60,7 +60,7 @@ class Schedule(Places):
         while self._flying:
             self.now, _, happens = heappop(self._flying)
             self.events += 1
-            insist(self.events < MOST_EVENTS, f"never ends: {self.records}")
+            insist(self.events < MOST_EVENTS, "never ends")
             happens()
         if not self.partition:
             self._audit()

@@ -78,7 +78,7 @@ def committed(sites: Sequence[Site]) -> set[str]:
 
 def keep_promises(sites: Sequence[Site], refused: frozenset[str]) -> None:
     """What must be true at every instant, of one transaction."""
-    insist(agree(sites), f"split: {[site.branch for site in sites]}")
+    insist(agree(sites), "split: one has committed, and another never will")
     done = {site.orders for site in sites if site.branch.committed}
     insist(len(done) < 2, "they committed different orders")
     insist(committed(sites).isdisjoint(refused), "an order was refused, and committed all the same")
