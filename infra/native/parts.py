@@ -147,6 +147,7 @@ def _replica(
         directory=REPO,
         environment={
             "JOURNAL_SAMPLE": "1",
+            "COORDINATOR_SILENCE_S": "3",
             **shared,
             "PROCESS_NAME": name,
             "HTTP_HOST": configuration.HOST,

@@ -32,8 +32,8 @@ WORKING, DECIDING = 8, 4
 """Connections for those who wait for locks, and for those whom they wait for."""
 
 TRIES = 50
-DEAD_AFTER_S = 2.0
-"""A service no replica of which has shown itself for so long was down; peers must be more patient."""
+DEAD_AFTER_S = 3.0
+"""A service of which no replica has shown itself for so long was down; its peers must be more patient."""
 
 LOST = (*CONTENDED, asyncpg.DuplicateObjectError)
 OVERTAKEN = (
@@ -65,7 +65,8 @@ BURY = """
 NOTE = """
     INSERT INTO precommits SELECT '{id}', {round.epoch}, {round.number} WHERE EXISTS (
         SELECT FROM pg_prepared_xacts WHERE gid = '{gid}' AND database = current_database())
-    ON CONFLICT (transaction_id) DO UPDATE SET epoch = excluded.epoch, number = excluded.number
+    ON CONFLICT (transaction_id) DO UPDATE SET
+        (epoch, number, created_at) = (excluded.epoch, excluded.number, excluded.created_at)
 """
 
 W = TypeVar("W")
@@ -112,6 +113,8 @@ class Participant(Generic[W]):
         self._name, self._work, self._committed = name, work, committed
         self._working = Database(url, pool_size=WORKING)
         self.deciding = Database(url, pool_size=DECIDING)
+        self.noted: list[str] = []
+        """Transactions whose notes are of no use any more."""
 
     async def handle(self, calls: Sequence[Call[W]]) -> list[Answer]:
         """An answer for each, in order. Raises AWAY: of what was asked some may be done; ask again."""
@@ -127,8 +130,11 @@ class Participant(Generic[W]):
             for number in mine[id]:
                 before = known[id].branch.committed
                 answers[number], known[id] = await self._answer(calls[number], known[id], until)
-                if known[id].branch.committed != before:
+                branch = known[id].branch
+                if branch.committed != before:
                     committed.append(id)
+                if branch.precommitted and branch.prepared is None:
+                    self.noted.append(id)
 
         failures = await asyncio.gather(*map(in_turn, mine), return_exceptions=True)
         if committed:

@@ -38,11 +38,11 @@ class ParticipantRoute:
 
         self.participant = Participant[Work](name, url, refusals, committed)
         self._name = name
-        self._token = token
+        self.token = token
 
     async def answer(self, request: Request) -> Response:
         """Raises Problem 401, 413, 415 or 422; then nothing was done."""
-        require(request, self._token, "participant")
+        require(request, self.token, "participant")
         batch = read(await read_body(request, LARGEST_BATCH))
         return Response(_encode(await self.handle(batch)), media_type="application/json")
 

@@ -1,7 +1,10 @@
 """One inventory process: products over HTTP, holds and shipments for sagas."""
 
+import httpx
+
 from services.commit.participant import tell_nobody
 from services.commit.route import ParticipantRoute
+from services.commit.termination import Terminator
 from services.contract import commit, topics
 from services.inventory.api import ProductRoutes
 from services.inventory.handlers import HANDLERS, lock
@@ -37,6 +40,9 @@ async def main(settings: Settings) -> None:
         "inventory", settings.database_url, work, tell_nobody, settings.participant_token
     )
 
+    peers = httpx.AsyncClient(base_url=settings.internal_url)
+    terminator = Terminator("inventory", taking_part, peers, settings.coordinator_silence_s)
+
     async def ready() -> bool:
         return commands.is_attached and await parts.database.is_up()
 
@@ -44,11 +50,13 @@ async def main(settings: Settings) -> None:
     ProductRoutes(parts.name, parts.database, parts.outbox).add_to(app)
 
     async def close() -> None:
+        await peers.aclose()
         await taking_part.participant.close()
         await parts.close()
 
     front = HotRoute(app, "POST", commit.PATH, taking_part.answer)
-    await serve(settings, front, [parts.outbox.run, commands.run, janitor.run], close)
+    loops = [parts.outbox.run, commands.run, janitor.run, *terminator.loops]
+    await serve(settings, front, loops, close)
 
 
 if __name__ == "__main__":

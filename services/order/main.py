@@ -5,6 +5,7 @@ from functools import partial
 import httpx
 
 from services.commit.route import ParticipantRoute
+from services.commit.termination import Terminator
 from services.contract import commit, topics
 from services.order.api import OrderRoutes
 from services.order.handlers import CatalogueFeed, SagaSteps
@@ -34,22 +35,20 @@ async def main(settings: Settings) -> None:
     )
     consume = partial(Consumer, settings.kafka_bootstrap)
     commands = consume(topics.ORDER_COMMANDS, "order", worker.handle)
-    catalogue = consume(
-        topics.CATALOGUE_EVENTS, "order-catalogue", CatalogueFeed(parts.name, parts.outbox).handle
-    )
+    feed = CatalogueFeed(parts.name, parts.outbox)
+    catalogue = consume(topics.CATALOGUE_EVENTS, "order-catalogue", feed.handle)
     janitor = Janitor("order", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
 
-    waiting = Waiting(parts.database, answers)
-    taking_part = ParticipantRoute(
-        "order", settings.database_url, work, waiting.committed, settings.participant_token
-    )
+    told = Waiting(parts.database, answers).committed
+    taking_part = ParticipantRoute("order", settings.database_url, work, told, settings.participant_token)
+
+    terminator = Terminator("order", taking_part, internal, settings.coordinator_silence_s)
 
     async def ready() -> bool:
         return commands.is_attached and await parts.database.is_up()
 
-    placing = GroupCommit[Placement, Placed | Unlisted](
-        Placing(parts.name, parts.database, parts.outbox, answers).commit
-    )
+    place = Placing(parts.name, parts.database, parts.outbox, answers).commit
+    placing = GroupCommit[Placement, Placed | Unlisted](place)
     app = create_app("Tradeoff: orders", DESCRIPTION, ready)
     routes = OrderRoutes(parts.name, parts.database, parts.outbox, answers, placing, internal)
     routes.add_to(app)
@@ -61,7 +60,9 @@ async def main(settings: Settings) -> None:
 
     loops = [parts.outbox.run, commands.run, catalogue.run, janitor.run, answers.poll, answers.listen]
     front = HotRoute(app, "POST", commit.PATH, taking_part.answer)
-    await serve(settings, HotRoute(front, "POST", "/orders", routes.place), loops, close)
+    await serve(
+        settings, HotRoute(front, "POST", "/orders", routes.place), [*loops, *terminator.loops], close
+    )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,11 @@ REQUIRED: dict[str, Any] = {
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _BARE = re.compile(r"[\x21\x23-\x7e]+")
 
+# A key that is there is not even tried: if its answer is part of a prepared transaction, that would wait.
 CLAIM = """
     INSERT INTO idempotency (id, fingerprint, subject, status, body)
-    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::smallint[], $5::text[]) ORDER BY 1
+    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::smallint[], $5::text[]) AS k (id)
+    WHERE NOT EXISTS (SELECT FROM idempotency i WHERE i.id = k.id) ORDER BY 1
     ON CONFLICT (id) DO NOTHING RETURNING id::text
 """
 RECALL = """

@@ -20,6 +20,7 @@ class Settings:
     operator_token: str
     participant_token: str
     journal_sample: float
+    coordinator_silence_s: float
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -29,5 +30,5 @@ class Settings:
         if missing:
             raise SystemExit(f"not set: {', '.join(missing)} (`make up` sets them)")
         values = {name: environ[variable] for name, variable in names.items()}
-        numbers = {"http_port": int(values["http_port"]), "journal_sample": float(values["journal_sample"])}
-        return cls(**{**values, **numbers})  # type: ignore[arg-type]
+        numbers = {name: float(values[name]) for name in ("journal_sample", "coordinator_silence_s")}
+        return cls(**{**values, **numbers, "http_port": int(values["http_port"])})  # type: ignore[arg-type]

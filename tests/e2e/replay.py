@@ -24,8 +24,8 @@ GROUPS = {
     "order-catalogue": topics.CATALOGUE_EVENTS,
 }
 
-# Neither tells of an effect: rows come and go with every message, and owners with every rebalance.
-BOOKKEEPING = {"outbox", "fences", "alembic_version"}
+# None tells of an effect: rows come and go with every message, owners with every rebalance, time goes by.
+BOOKKEEPING = {"outbox", "fences", "awake", "alembic_version"}
 
 
 async def replay_everything(bootstrap: str, most: int | None = None) -> int:

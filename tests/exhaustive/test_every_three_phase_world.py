@@ -35,6 +35,9 @@ WORLDS = {
 """Change these figures only if you know which worlds are new, or gone, and want it so."""
 
 
+pytestmark = pytest.mark.timeout(900)  # the exploration is the set-up of whichever test comes first
+
+
 @pytest.fixture(scope="module")
 def found() -> dict[str, Exploration[World]]:
     return {name: explore(ThreePhaseModel(scope)) for name, scope in SCOPES.items()}

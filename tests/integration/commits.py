@@ -1,16 +1,18 @@
 """A coordinator's side of participants that run in the test's own process, on the stack's servers.
 
-They work on empty copies of the shop's tables: what they do alone, the shop would miss elsewhere.
+They have databases of their own: what one does alone, the shop would miss elsewhere.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from itertools import count
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 
-from infra.native import Stack
+from infra.native import Stack, credentials
 from services.commit.participant import tell_nobody
 from services.commit.route import OrderWork, ParticipantRoute
 from services.contract.commit import Asked, Batch, Told, Work
@@ -18,6 +20,7 @@ from services.contract.messages import Line
 from services.inventory import participation as inventory
 from services.order import participation as order
 from services.payment import participation as payment
+from services.runtime import migrate
 from services.runtime.ids import uuid7
 
 WORK: dict[str, OrderWork] = {"order": order.work, "inventory": inventory.work, "payment": payment.work}
@@ -25,7 +28,7 @@ WORK: dict[str, OrderWork] = {"order": order.work, "inventory": inventory.work, 
 EPOCH = 1_000_000_000
 """Of no living coordinator."""
 
-SCHEMA = "test_participants"
+_made: set[str] = set()
 TABLES = {
     "order": ("orders", "order_lines", "idempotency"),
     "payment": ("accounts", "transfers", "entries"),
@@ -39,7 +42,7 @@ class Desk:
     """One participant, asked as a coordinator would ask it, and its database."""
 
     def __init__(self, stack: Stack, service: str, work: OrderWork | None = None) -> None:
-        self.url: str = f"{stack.told['databases'][service]['owner']}?search_path={SCHEMA}"
+        self.url: str = f"{stack.told['databases'][service]['owner']}_test"
         self.route = ParticipantRoute(service, self.url, work or WORK[service], tell_nobody, "a token")
         self.database = self.route.participant.deciding
 
@@ -71,28 +74,36 @@ class Desk:
 
 @contextlib.asynccontextmanager
 async def desk(stack: Stack, service: str, work: OrderWork | None = None) -> AsyncIterator[Desk]:
-    """Whatever it leaves prepared is rolled back, and its tables are dropped."""
+    """Nothing is there yet; whatever it leaves prepared is rolled back."""
     opened = Desk(stack, service, work)
-    await clear(opened.url)
-    connection = await asyncpg.connect(opened.url)
-    await connection.execute(f"CREATE SCHEMA {SCHEMA}")
-    for table in (*TABLES[service], "branches", "precommits", "awake"):
-        await connection.execute(f"CREATE TABLE {table} (LIKE public.{table} INCLUDING ALL)")
-    await connection.execute("INSERT INTO awake VALUES (now(), now())")
-    await connection.close()
+    if opened.url not in _made:
+        await _make(stack, service, opened.url)
+        _made.add(opened.url)
+    await clear(opened.url, service)
     try:
         yield opened
     finally:
-        await clear(opened.url)
+        await clear(opened.url, service)
         await opened.route.participant.close()
 
 
-async def clear(url: str) -> None:
+async def _make(stack: Stack, service: str, url: str) -> None:
+    password = credentials.load(stack.layout.credentials)["postgres"]
+    parts = urlsplit(url)
+    server = await asyncpg.connect(f"postgresql://postgres:{password}@{parts.hostname}:{parts.port}/postgres")
+    with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+        await server.execute(f'CREATE DATABASE "{parts.path[1:]}" OWNER "{service}"')
+    await server.close()
+    await asyncio.to_thread(migrate.upgrade, service, url)
+
+
+async def clear(url: str, service: str) -> None:
     connection = await asyncpg.connect(url)
-    query = "SELECT gid FROM pg_prepared_xacts WHERE position($1 in gid) > 0"
-    for (gid,) in await connection.fetch(query, f"/{EPOCH}/"):
+    ours = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"
+    for (gid,) in await connection.fetch(ours):
         await connection.execute(f"ROLLBACK PREPARED '{gid}'")
-    await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    await connection.execute(f"TRUNCATE {', '.join(TABLES[service])}, branches, precommits")
+    await connection.execute("UPDATE awake SET since = now(), until = now()")
     await connection.close()
 
 

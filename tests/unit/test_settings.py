@@ -7,6 +7,7 @@ from services.runtime.settings import Settings
 TOLD = {name.upper(): f"a-{name}" for name in Settings.__dataclass_fields__} | {
     "HTTP_PORT": "8111",
     "JOURNAL_SAMPLE": "0.25",
+    "COORDINATOR_SILENCE_S": "3",
 }
 
 
