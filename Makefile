@@ -5,7 +5,7 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (
 	&& echo /usr/bin/python3 || echo python3)
 NATIVE := $(PYTHON) -m infra.native
 BIN := .tradeoff/venv/bin
-BENCH ?= --protocol saga --orders 20000 --in-flight 1024
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up status logs down clean test check bench python
@@ -45,7 +45,7 @@ check: python ## format, lint, types, import rules, house rules; needs no server
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest tests/unit/test_house_rules.py
 
-bench: up ## finished orders a second, beside the floor; BENCH='--protocol … --orders …'
+bench: up ## finished orders a second, beside the floor (the same rows, no coordination); BENCH='--orders …'
 	@$(BIN)/tradeoff bench $(BENCH)
 
 python:

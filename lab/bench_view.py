@@ -5,6 +5,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from lab.audit.view import counted
 from lab.processes import PYTHON
 from lab.screen import out
 
@@ -22,7 +23,7 @@ def show(result: dict[str, Any], *, profile: bool) -> None:
             "confirmed / refused / unfinished",
             f"{result['confirmed']:,} / {result['refused']:,} / {result['unfinished']:,}",
         ),
-        ("latency p50 / p95 / p99", f"{latency['p50']:.1f} / {latency['p95']:.1f} / {latency['p99']:.1f} ms"),
+        ("latency p50 / p95 / p99 / max, ms", " / ".join(f"{value:,.1f}" for value in latency.values())),
         ("load", _load(result)),
         ("retried (429, 5xx, lost connections)", f"{result['retried']:,}"),
         ("stack's Python processes together", f"{result['rss_mib'].get(PYTHON, 0):,.0f} MiB"),
@@ -49,7 +50,9 @@ def _audit(violations: int | None) -> str:
     if violations is None:
         return "not run"
     return (
-        "[green]no violation[/]" if not violations else f"[red]{violations:,} violations[/]: tradeoff audit"
+        f"[red]{counted(violations, 'violation')}[/]: tradeoff audit"
+        if violations
+        else "[green]no violation[/]"
     )
 
 

@@ -35,6 +35,11 @@ class Protocol(StrEnum):
     THREE_PHASE = "3pc"
 
 
+CLOSED = "At once. A closed loop: the next order starts when one is answered. 1024 fill the batches."
+OPEN = "Orders a second. An open loop: they start on time, however slow the answers are."
+ZIPF = "Favour for few products (Zipf): the k-th is wanted k**-SKEW times as often as the first. 0: none."
+FLOOR = "Measure also the floor: the same rows, written with no coordination."
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 ProtocolOption = Annotated[Protocol, typer.Option(help="How the order is committed.")]
 
@@ -119,7 +124,10 @@ def audit_command(
     bound: Annotated[float, typer.Option(min=0, help="Seconds that an order may take.")] = 30.0,
     json: Json = False,
 ) -> None:
-    """Check the ten promises from outside, over all four databases. Exit code 0: clean, 1: violated."""
+    """Check the ten promises from outside, over all four databases.
+
+    Exit code 0: clean, 1: violated, 2: it could not look.
+    """
     with troubles():
         report = asyncio.run(audit_run.audit_stack(state.load(), bound))
     if json:
@@ -133,18 +141,21 @@ def audit_command(
 def bench_command(
     protocol: ProtocolOption = Protocol.SAGA,
     orders: Annotated[int, typer.Option("--orders", min=1, max=10_000_000, help="How many.")] = 20_000,
-    in_flight: Annotated[int, typer.Option(min=1, max=5_000, help="At once, in a closed loop.")] = 128,
-    skew: Annotated[float, typer.Option(min=0, max=5, help="Zipf exponent; 0 is uniform.")] = 0.0,
-    rate: Annotated[float | None, typer.Option(min=0.1, help="Orders a second, in an open loop.")] = None,
+    in_flight: Annotated[int, typer.Option(min=1, max=5_000, help=CLOSED)] = 1024,
+    skew: Annotated[float, typer.Option(min=0, max=5, help=ZIPF)] = 0.0,
+    rate: Annotated[float | None, typer.Option(min=0.1, help=OPEN)] = None,
     uniform: Annotated[bool, typer.Option(help="With --rate: evenly spaced, not Poisson.")] = False,
     wait: Annotated[int, typer.Option(min=0, max=60, help="Prefer: wait, in seconds.")] = 30,
     warm_up: Annotated[int | None, typer.Option(min=0, help="Orders before the clock starts.")] = None,
-    floor: Annotated[bool, typer.Option(help="Measure the floor as well.")] = True,
+    floor: Annotated[bool, typer.Option(help=FLOOR)] = True,
     audit: Annotated[bool, typer.Option(help="Audit afterwards.")] = True,
     profile: Annotated[bool, typer.Option(help="Show where the CPU time of an order goes.")] = False,
     json: Json = False,
 ) -> None:
-    """Measure rate, latency and cost, beside the floor; then audit. Exit code 1: violated or unfinished."""
+    """Measure rate, latency and cost, beside the floor; then audit. Exit code 1: violated or unfinished.
+
+    The floor is what the same databases do with the same rows when nobody coordinates anything.
+    """
     options = Options(protocol, orders, in_flight, skew, rate, not uniform, wait, warm_up, floor, audit)
     with troubles():
         result = run_bench(state.load(), options)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -237,11 +238,12 @@ def _farewell(stack: Stack) -> None:
     out.print()
     out.print(Rule("[bold]It goes on running[/]", align="left", style="dim"))
     lines = (
-        ("the shop", f"{stack.public_url}/orders  /products  /customers"),
+        ("the shop", f"{stack.public_url}/  (paths and documentation)"),
+        ("a short name", f"alias tradeoff={Path(sys.executable).with_name('tradeoff')}"),
         ("order something", "tradeoff order --customer alice --item teapot=1"),
         ("see its way", "tradeoff trace ORDER"),
         ("check everything", "tradeoff audit"),
-        ("measure", "tradeoff bench --orders 20000 --in-flight 128 --profile"),
+        ("measure", "tradeoff bench --profile"),
         ("look after it", "make status, make logs, make down, make clean"),
     )
     for name, what in lines:

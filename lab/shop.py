@@ -61,7 +61,7 @@ class Shop:
         try:
             response = self._http.request(method, path, json=body, headers=headers)
         except httpx.TransportError as error:
-            raise Trouble(f'{self._url} does not answer ({error}). Is the stack up? "make up"') from None
+            raise Trouble(f"{self._url} does not answer ({error}). Is it up? make status") from None
         try:
             told = response.json()
         except ValueError:

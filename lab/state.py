@@ -60,11 +60,11 @@ def load() -> Stack:
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise Trouble(f'The stack is not up (no {path}). Run "make up" first.') from None
+        raise Trouble(f"The stack is not up (no {path}). Start it with: make up") from None
     except PermissionError:
         raise Trouble(f"{path} belongs to another user: run as the one who started the stack.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Trouble(f'{path} is not readable ({error!r}). Run "make down" and "make up".') from None
+        raise Trouble(f"{path} is not readable ({error!r}). Start it anew: make down, make up") from None
 
 
 def parse(told: dict[str, Any]) -> Stack:

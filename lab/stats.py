@@ -15,9 +15,8 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 def summary(values: Sequence[float]) -> dict[str, float]:
     ordered = sorted(values)
-    return {
-        name: round(percentile(ordered, q), 2) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-    }
+    shares = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
+    return {name: round(percentile(ordered, share), 2) for name, share in shares}
 
 
 def zipf_weights(size: int, skew: float) -> list[float]:

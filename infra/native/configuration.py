@@ -11,6 +11,9 @@ from infra.native.layout import REPO, SERVICES, Layout, write_private
 
 INFRA = REPO / "infra"
 HOST = "127.0.0.1"
+DOCUMENTED = ("order", "payment", "inventory")
+"""The services whose API is for customers."""
+
 OPERATOR_SETTING = "OPERATOR_ROUTES"
 """`on` routes the operator's paths through the public listener too."""
 
@@ -86,6 +89,10 @@ def replica_port(layout: Layout, service: str, number: int) -> int:
     return layout.ports[f"{service.upper()}_PORT"] + number
 
 
+def docs_url(layout: Layout, service: str) -> str:
+    return f"http://{HOST}:{replica_port(layout, service, 1)}/docs"
+
+
 def postgresql_conf(layout: Layout) -> Path:
     """Outside of the data directories, so that all four servers read the same one."""
     return layout.postgres_data / "postgresql.conf"
@@ -117,6 +124,7 @@ def _nginx(layout: Layout) -> Files:
         {
             "PUBLIC_LISTEN": f"{HOST}:{layout.ports['NGINX_PUBLIC_PORT']}",
             "INTERNAL_LISTEN": f"{HOST}:{layout.ports['NGINX_INTERNAL_PORT']}",
+            "DOCS": json.dumps({s: docs_url(layout, s) for s in DOCUMENTED}, separators=(",", ":")),
             "OPERATOR": "on" if layout.chosen.get(OPERATOR_SETTING) == "on" else "off",
             **{f"{service.upper()}_SERVERS": _upstream(layout, service) for service in SERVICES},
         },

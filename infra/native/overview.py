@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from infra.native import configuration
 from infra.native.failures import Failure
 from infra.native.layout import SERVICES
 from infra.native.parts import Part
@@ -30,7 +31,6 @@ def summary(stack: Stack, *, servers_only: bool) -> str:
             process["port"] for name, process in told["processes"].items() if name.startswith(service)
         ]
         rows.append((service, ", ".join(map(str, replicas))))
-    processes = told["processes"]
     if stack.layout.chosen:
         rows.append(
             ("as chosen", ", ".join(f"{name}={value}" for name, value in stack.layout.chosen.items()))
@@ -39,7 +39,7 @@ def summary(stack: Stack, *, servers_only: bool) -> str:
         "Tradeoff is up.",
         table([(f"  {name}", where) for name, where in rows]),
         f"The shop: {told['public_url']}   (its API, to read and try: "
-        + ", ".join(f"http://127.0.0.1:{processes[f'{s}-1']['port']}/docs" for s in SERVICES[:3])
+        + ", ".join(configuration.docs_url(stack.layout, service) for service in configuration.DOCUMENTED)
         + ")",
         "Look at it with: make status, make logs. Stop it with: make down",
     ]

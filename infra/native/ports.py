@@ -33,7 +33,7 @@ def _holder(port: int) -> str:
         try:
             if any(os.readlink(opened) in sockets for opened in (process / "fd").iterdir()):
                 words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                return f"process {process.name}: {words.strip()[:100]}"
+                return f"process {process.name}: {' '.join(words.split())[:60]}"
         except OSError:
             continue  # It ended, or belongs to another user.
     return "a process that this user may not look at"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from lab.audit import promises
-from lab.audit.promises import Finding
+from lab.audit.promises import Finding, time_of
 from lab.databases import Connection, Databases
 
 MOST = 1_000
@@ -49,14 +49,14 @@ async def overdue(databases: Databases, bound: timedelta) -> list[Finding]:
     """What should have gone away within the bound."""
     found: list[Finding] = []
     for order_id, sku, quantity, since in await databases["inventory"].fetch(HOLDS, bound, MOST):
-        words = f"order {order_id} holds {quantity} of {sku} since {since}"
+        words = f"order {order_id} holds {quantity} of {sku} since {time_of(since)}"
         found.append(Finding(promises.LEFT, f"{order_id}/{sku}", words))
     for name, connection in databases.items():
         for gid, since in await connection.fetch(PREPARED, bound, MOST):
-            words = f"transaction {gid!r} is prepared in {name} since {since}, and keeps its locks"
+            words = f"transaction {gid!r} is prepared in {name} since {time_of(since)}, and keeps its locks"
             found.append(Finding(promises.LEFT, f"{name}/{gid}", words))
         for row_id, owner, since in await connection.fetch(OUTBOX, bound, MOST):
-            words = f"outbox row {row_id} of {owner} in {name} is unsent since {since}"
+            words = f"outbox row {row_id} of {owner} in {name} is unsent since {time_of(since)}"
             found.append(Finding(promises.LEFT, f"{name}/outbox/{row_id}", words))
     return found
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from lab.audit import promises
-from lab.audit.promises import Finding
+from lab.audit.promises import Finding, time_of
 from lab.audit.reading import OrderFacts, Picture, SagaFacts
 from services.contract.topics import PARTITIONS
 
@@ -28,8 +28,8 @@ class Moment(NamedTuple):
     now: datetime
     bound: timedelta
 
-    def overdue(self, since: datetime | None) -> bool:
-        return since is not None and self.now - since > self.bound
+    def overdue(self, since: datetime) -> bool:
+        return self.now - since > self.bound
 
 
 Words = Iterator[str]
@@ -84,17 +84,17 @@ def charged_once(p: Picture, _: Moment) -> Words:
 
 
 def every_order_ends(p: Picture, m: Moment) -> Words:
-    if p.sagas and m.overdue(p.sagas.oldest_running):
-        yield f"has a saga that runs since {p.sagas.oldest_running}"
+    if p.sagas and p.sagas.oldest_running and m.overdue(p.sagas.oldest_running):
+        yield f"has a saga that runs since {time_of(p.sagas.oldest_running)}"
     if not p.order or not p.status:
         if p.sagas:
             yield "has a saga, but the order service does not know it"
         return
     order, sagas = p.order, p.sagas
     if p.status == "PENDING" and m.overdue(order.created_at):
-        yield f"is PENDING since {order.created_at}"
-    if p.status == "CANCELLING" and m.overdue(order.cancel_requested_at):
-        yield f"is CANCELLING since {order.cancel_requested_at}"
+        yield f"is PENDING since {time_of(order.created_at)}"
+    if p.status == "CANCELLING" and order.cancel_requested_at and m.overdue(order.cancel_requested_at):
+        yield f"is CANCELLING since {time_of(order.cancel_requested_at)}"
     yield from _times(order)
     if order.lines is None:
         yield "has no lines"

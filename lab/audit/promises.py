@@ -1,5 +1,6 @@
 """The ten promises, by the names that the report uses, and what a look from outside can see of each."""
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 
@@ -63,6 +64,11 @@ PROMISES: dict[str, Promise] = {
         "no message is dead-lettered in two databases; the orders that the messages belong to are not stuck",
     ),
 }
+
+
+def time_of(at: datetime) -> str:
+    """For people, who compare it with a log."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Finding(NamedTuple):

@@ -42,7 +42,8 @@ class Report:
         by_check: dict[str, dict[str, str]] = defaultdict(dict)
         for check, subject, words in self.findings:
             told = by_check[check]
-            told[subject] = f"{told[subject]}; {words}" if subject in told else words
+            more = words.removeprefix(f"order {subject} ")
+            told[subject] = f"{told[subject]}; {more}" if subject in told else words
         checks = [
             {
                 "name": name,

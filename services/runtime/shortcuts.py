@@ -44,6 +44,7 @@ class Shortcuts:
         )
         self._url = url
         self._away_until = 0.0
+        self._missed = False
 
     @property
     def is_away(self) -> bool:
@@ -53,11 +54,21 @@ class Shortcuts:
         if self.is_away:
             return otherwise
         try:
-            return await call(self._redis)
+            result = await call(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("Redis is away, going on without", error=repr(error))
+            self._note(error)
             self._away_until = time.monotonic() + AWAY_FOR_S
             return otherwise
+        self._note(None)
+        return result
+
+    def _note(self, error: Exception | None) -> None:
+        """Logs that Redis went away, or is back: once each."""
+        if error and not self._missed:
+            log.warning("Redis is away, going on without", error=repr(error))
+        elif self._missed and not error:
+            log.info("Redis is back")
+        self._missed = error is not None
 
     async def recall(self, keys: Sequence[str]) -> list[bytes | None]:
         """The cached values; None for what is not there."""
@@ -101,11 +112,12 @@ class Shortcuts:
                     redis.pubsub() as pubsub,
                 ):
                     await pubsub.subscribe(channel)
+                    self._note(None)
                     async for message in pubsub.listen():
                         if message["type"] == "message":
                             heard(message["data"])
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("not listening to Redis", channel=channel, error=repr(error))
+                self._note(error)
             await asyncio.sleep(0.5)
 
     async def lock(self, name: str, *, ttl_s: float, wait_s: float = 0.0) -> Lock | None:

@@ -3,6 +3,7 @@
 import socket
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from infra.native import Failure, Stack
@@ -22,3 +23,18 @@ def test_a_taken_port_leaves_the_running_stack_as_it_was(native: Stack) -> None:
     assert native.told == told
     native.up()
     assert running() == before
+
+
+async def test_the_public_port_says_where_the_shop_is_documented(shop: httpx.AsyncClient) -> None:
+    told = (await shop.get("/")).json()
+    assert set(told["docs"]) == {"order", "payment", "inventory"}
+    for url in told["docs"].values():
+        assert (await shop.get(url)).status_code == 200
+    assert (await shop.get(told["orders"])).status_code == 200
+
+
+async def test_a_path_that_does_not_exist_is_answered_by_those_that_do(
+    shop: httpx.AsyncClient, inside: httpx.AsyncClient
+) -> None:
+    assert "/orders" in (await shop.get("/transactions")).json()["detail"]
+    assert "/orchestrator/transactions" in (await inside.get("/transactions")).json()["detail"]

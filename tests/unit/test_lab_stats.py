@@ -21,7 +21,7 @@ def test_the_percentile_of_one_value_is_that_value_and_of_nothing_zero() -> None
 
 
 def test_a_summary_does_not_need_sorted_values() -> None:
-    assert summary([3, 1, 2]) == {"p50": 2, "p95": 3, "p99": 3}
+    assert summary([3, 1, 2]) == {"p50": 2, "p95": 3, "p99": 3, "max": 3}
 
 
 def test_without_skew_every_rank_is_drawn_about_as_often() -> None:

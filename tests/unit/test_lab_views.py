@@ -6,6 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from lab import orders
+from lab.audit import view as audit_view
+from lab.audit.promises import Finding
+from lab.audit.run import Report
 from lab.cli import app
 from lab.diagram import ROLES, diagram, render
 from lab.shop import Answer
@@ -146,3 +149,14 @@ def test_without_a_stack_every_command_exits_with_two(
 ) -> None:
     monkeypatch.setenv("TRADEOFF_STATE", "/nowhere")
     assert CliRunner().invoke(app, words).exit_code == 2
+
+
+def test_a_violation_is_headed_as_in_the_table_and_names_its_order_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    findings = [Finding("every-order-ends", "o-1", f"order o-1 {words}") for words in ("is late", "is odd")]
+    audit_view.show(Report(findings, 1))
+    told = capsys.readouterr().out
+    assert told.count("6. every order ends") == 2
+    assert "order o-1 is late; is odd\n" in told
+    assert "Audit of 1 order " in told and "1 violation." in told
