@@ -7,12 +7,14 @@ from lab.state import Stack
 
 PARTICIPANTS = ("order", "payment", "inventory")
 
-# The locks of a prepared transaction belong to no process: their virtual transaction is -1 and its xid.
+# The locks of a prepared transaction belong to no process. Which they are, the lock on its own id tells.
 PREPARED = """
 select p.gid, extract(epoch from clock_timestamp() - p.prepared)::float8 as age_s,
-       array(select distinct l.relation::regclass::text from pg_locks l
-             where l.virtualtransaction = '-1/' || p.transaction and l.mode = 'RowExclusiveLock'
-               and l.relation in (select oid from pg_class where relkind = 'r') order by 1) as tables,
+       array(select distinct l.relation::regclass::text
+             from pg_locks own join pg_locks l using (virtualtransaction)
+             join pg_class c on c.oid = l.relation and c.relkind = 'r'
+             where own.transactionid = p.transaction and own.granted and own.pid is null and l.pid is null
+               and l.mode = 'RowExclusiveLock' order by 1) as tables,
        (select count(*) from pg_locks w where not w.granted and w.transactionid = p.transaction) as waiting
 from pg_prepared_xacts p where p.database = current_database() order by p.prepared
 """
