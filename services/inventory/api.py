@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Header, Query, Response
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from services.contract import topics
 from services.inventory import store
@@ -37,7 +37,7 @@ class NewProduct(Strict):
 
 
 class ProductImport(Strict):
-    products: Annotated[list[NewProduct], Field(min_length=1, max_length=MOST_PRODUCTS)]
+    products: Annotated[list[NewProduct], FailFast(), Field(min_length=1, max_length=MOST_PRODUCTS)]
 
 
 class Restock(Strict):

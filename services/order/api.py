@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import structlog
 from fastapi import FastAPI, Query, Request, Response
-from pydantic import Field, ValidationError, field_validator
+from pydantic import FailFast, Field, ValidationError, field_validator
 
 from services.contract import topics
 from services.contract.messages import StartCancellation
@@ -51,7 +51,7 @@ class OrderRequest(Strict):
     """Prices are the shop's; `protocol` is how the order is to be committed."""
 
     customer_id: CustomerId
-    items: Annotated[list[OrderItem], Field(min_length=1, max_length=50)]
+    items: Annotated[list[OrderItem], FailFast(), Field(min_length=1, max_length=50)]
     protocol: Literal["saga", "2pc", "2pc-group", "3pc"] = "saga"
 
     @field_validator("items")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import asyncpg
 import msgspec
 from fastapi import FastAPI, Header, Query, Response
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from services.payment import model, store
 from services.payment.store import Transfer
@@ -35,7 +35,7 @@ class NewCustomer(Strict):
 
 
 class CustomerImport(Strict):
-    customers: Annotated[list[NewCustomer], Field(min_length=1, max_length=MOST_CUSTOMERS)]
+    customers: Annotated[list[NewCustomer], FailFast(), Field(min_length=1, max_length=MOST_CUSTOMERS)]
 
 
 class Deposit(Strict):

@@ -4,9 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from services.inventory.api import ProductImport
 from services.order.api import OrderRequest
+from services.payment.api import CustomerImport
 from services.runtime.http import invalid
 from services.runtime.problems import MEDIA_TYPE, Problem, body
 
@@ -59,3 +61,13 @@ def test_a_raised_problem_is_its_own_response() -> None:
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["retry-after"] == "1"
     assert msgspec.json.decode(response.body)["waiting"] == 7
+
+
+@pytest.mark.parametrize(("kind", "rows"), [(CustomerImport, "customers"), (ProductImport, "products")])
+def test_a_large_import_of_nonsense_is_given_up_at_its_first_bad_row(
+    kind: type[BaseModel], rows: str
+) -> None:
+    """Or its hundred thousand complaints would cost a gigabyte."""
+    with pytest.raises(ValidationError) as refused:
+        kind.model_validate({rows: [{}] * 1000})
+    assert refused.value.error_count() < 10
