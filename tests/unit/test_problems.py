@@ -64,9 +64,7 @@ def test_a_raised_problem_is_its_own_response() -> None:
 
 
 @pytest.mark.parametrize(("kind", "rows"), [(CustomerImport, "customers"), (ProductImport, "products")])
-def test_an_import_of_nonsense_is_given_up_at_its_first_bad_row(
-    kind: type[BaseModel], rows: str
-) -> None:
+def test_an_import_of_nonsense_is_given_up_at_its_first_bad_row(kind: type[BaseModel], rows: str) -> None:
     """Or its hundred thousand complaints would cost a gigabyte."""
     with pytest.raises(ValidationError) as refused:
         kind.model_validate({rows: [{}] * 1000})
