@@ -37,6 +37,9 @@ LONGEST_WAIT_S = 60
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(?:-[!-~]{0,100})?")
 
+BOUNDED = "SET LOCAL lock_timeout = 500"
+"""Many times what the transaction of a living saga or coordinator takes."""
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 Sku = Annotated[str, Field(pattern=NAME, examples=["teapot"])]
 CustomerId = Annotated[str, Field(pattern=NAME, examples=["alice"])]
@@ -159,11 +162,18 @@ class OrderRoutes:
             )
         return final
 
-    async def _give_up(self, record: Record) -> Record:
-        """The customer's patience is over: the answer becomes 202, unless the outcome was quicker."""
-        async with self._database.connection() as sql:
-            await sql.execute(store.ANSWER_ACCEPTED, record.id, pending(record.subject or ""))
-            final = (await idempotency.recall(sql, [record.id]))[record.id]
+    async def _give_up(self, record: Record) -> Record | None:
+        """The customer's patience is over: the answer becomes 202, unless the outcome was quicker.
+
+        None: it is in doubt. While the confirmation is prepared, no other answer can be promised.
+        """
+        try:
+            async with self._database.transaction() as sql:
+                await sql.execute(BOUNDED)
+                await sql.execute(store.ANSWER_ACCEPTED, record.id, pending(record.subject or ""))
+                final = (await idempotency.recall(sql, [record.id]))[record.id]
+        except asyncpg.LockNotAvailableError:
+            return None
         self._answers.finished([final])
         return final
 
