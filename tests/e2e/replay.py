@@ -1,12 +1,17 @@
-"""Every message of every topic once more, from offset zero."""
+"""Every message of every topic once more, from offset zero; also a command, to do it to a running stack."""
 
+import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from lab import state
+from lab.screen import out
 from services.contract import topics
+from tests.e2e.shopper import eventually
 
 REPLAYED = (
     topics.ORDER_COMMANDS,
@@ -98,3 +103,15 @@ async def digests(databases: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         finally:
             await connection.close()
     return found
+
+
+async def main() -> None:
+    kafka = state.load().kafka
+    copied = await replay_everything(kafka)
+    out.print(f"{copied:,} messages sent once more …")
+    await eventually(partial(all_read, kafka), True, within_s=600)
+    out.print("… and all of them have been read.")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
