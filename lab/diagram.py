@@ -19,8 +19,8 @@ LEGEND = {
     "● sends": "not seen to arrive so far, or only as a repetition of what had arrived",
     "○": "came too late, or again, and changes nothing",
     "◷ timed-out": "no answer in time, so it is asked again",
-    "◷ expired": "the deadline has passed, so what was done is undone",
-    "↻ recovered": "by a new owner; the epoch is its fencing number, and a lower one is refused from now on",
+    "◷ expired": "the deadline has passed, so the order is given up and what was done is undone",
+    "↻": "a new owner goes on; the epoch is its fencing number, and a lower one is refused from now on",
 }
 AGAIN = "sent or read once more after a crash, by whoever found no note that it had been; counts once"
 

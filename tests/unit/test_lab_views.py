@@ -79,7 +79,7 @@ def test_what_came_too_late_or_again_is_marked_and_explained() -> None:
 
 def test_only_what_is_in_the_picture_is_explained() -> None:
     text = render({"order_id": "x", "status": "CONFIRMED", "entries": ENTRIES}, wide=False).plain
-    assert "↻ recovered: by a new owner" in text
+    assert "↻: a new owner goes on" in text
     assert "○" not in text and "timed-out" not in text
 
 
