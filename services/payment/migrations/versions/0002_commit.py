@@ -17,4 +17,6 @@ def upgrade() -> None:
         ALTER TABLE accounts ALTER balance DROP NOT NULL;
         UPDATE accounts SET balance = NULL WHERE kind = 'system';
         ALTER TABLE accounts ADD CHECK ((kind = 'system') = (balance IS NULL));
+        -- The balance of the revenue used to refuse these.
+        ALTER TABLE transfers ADD CHECK (amount >= 0);
     """)
