@@ -10,7 +10,6 @@ import math
 from collections import Counter
 from typing import Any
 
-
 MOST_MEMBERS = 100
 """Of one object: several times what any of ours has. Each that nobody expects is complained of at length."""
 
