@@ -27,7 +27,7 @@ DESCRIPTION = "Place, read and cancel orders. Amounts are in minor units of thei
 
 async def main(settings: Settings) -> None:
     parts = Plumbing.of(settings, topics.PARTITIONS)
-    answers = Answers(parts.shortcuts, parts.database)
+    answers = Answers(parts.shortcuts, parts.front)
     internal = httpx.AsyncClient(base_url=settings.internal_url, timeout=2.0)
     steps = SagaSteps(answers).handlers
     worker = Worker(

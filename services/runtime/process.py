@@ -20,8 +20,8 @@ log = structlog.get_logger()
 DRAIN_S = 8
 """How long a stopping process answers the requests it has; supervisors wait a little longer."""
 
-FAREWELL_S = 0.3
-"""How long it takes requests on connections that nginx keeps, until nginx knows that it should not."""
+QUEUE_S, FAREWELL_S = 0.1, 0.3
+"""For those who have knocked to come in; and for nginx to see that the connections it keeps are closing."""
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -61,9 +61,15 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shuts the door, and answers everybody who is inside. A connection is closed after its next answer,
         which says so: closed while it is idle, it would race with a request."""
+        self.hurry()
+        listening = [door.dup() for server in self.servers for door in server.sockets]
+        for door in listening:  # nobody else may queue, or those in the queue would be cut off
+            door.listen(0)
+        await asyncio.sleep(QUEUE_S)
         for server in self.servers:
             server.close()
-        self.hurry()
+        for door in listening:
+            door.close()
         until = time.monotonic() + FAREWELL_S
         while self.server_state.connections and time.monotonic() < until:
             for connection in self.server_state.connections:
