@@ -53,7 +53,7 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-class _Server(uvicorn.Server):
+class Farewell(uvicorn.Server):
     """Ends without losing an answer."""
 
     hurry: Callable[[], object]
@@ -102,7 +102,7 @@ async def serve(
         backlog=4096,
     )
     try:
-        server = _Server(config)
+        server = Farewell(config)
         server.hurry = hurry
         await server.serve()
     finally:
