@@ -72,7 +72,9 @@ def import_rows(shop: Shop, kind: str, rows: Sequence[dict[str, Any]]) -> tuple[
     with progress(f"importing {kind}", len(rows)) as advance:
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK]
-            answer = shop.must(shop.call("POST", f"/{kind}/import", {kind: chunk}))
+            while (answer := shop.call("POST", f"/{kind}/import", {kind: chunk})).code == 429:
+                time.sleep(1.0)  # somebody else imports
+            shop.must(answer)
             created += int(answer.body["created"])
             advance(start + len(chunk))
     return created, len(rows) - created

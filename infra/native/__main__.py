@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from infra.native import Failure, Stack, overview
+from infra.native import Failure, Stack, overview, watchdog
 from infra.native.install import ensure_installed
 from infra.native.screen import say
 
@@ -42,6 +42,7 @@ def _arguments() -> argparse.ArgumentParser:
     logs.add_argument("part", nargs="?", help="of one part, as `status` names it")
     commands.add_parser("down", parents=[common], help="stop; the data stays")
     commands.add_parser("clean", parents=[common], help="stop and delete everything")
+    commands.add_parser("watch", parents=[common], help="what the watchdog of a running stack does")
     return parser
 
 
@@ -80,6 +81,10 @@ def _clean(told: argparse.Namespace) -> None:
     say(f"Nothing is left in {stack.layout.state}.")
 
 
+def _watch(told: argparse.Namespace) -> None:
+    watchdog.watch(Stack.existing(told.state).layout)
+
+
 COMMANDS = {
     "install": _install,
     "up": _up,
@@ -87,6 +92,7 @@ COMMANDS = {
     "logs": _logs,
     "down": _down,
     "clean": _clean,
+    "watch": _watch,
 }
 
 if __name__ == "__main__":

@@ -138,9 +138,11 @@ def _nginx(layout: Layout) -> Files:
 
 
 def _upstream(layout: Layout, service: str) -> str:
-    """The pause after a failure is about as long as a restart; a lone replica is never paused."""
+    """No replica is paused for its failures. On one machine a dead one refuses at once and the next is tried,
+    while one that was paused would be tried with one request a second, each of which may wait for an outcome.
+    """
     ports = [replica_port(layout, service, number) for number in range(1, layout.replicas + 1)]
-    return " ".join(f"server {HOST}:{port} max_fails=3 fail_timeout=1s;" for port in ports)
+    return " ".join(f"server {HOST}:{port} max_fails=0;" for port in ports)
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:

@@ -41,6 +41,10 @@ def _origin() -> dict[str, str]:
 def install() -> None:
     if is_installed():
         return
+    if HOME.is_symlink():
+        raise Failure(
+            f"{HOME} is a symbolic link, and what is to be installed there is not. Remove the link."
+        )
     say("Installing Apache Kafka …")
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)

@@ -87,6 +87,11 @@ class Layout:
         return self.state / "lock"
 
     @property
+    def watchdog(self) -> Path:
+        """Touched at each of the watchdog's rounds."""
+        return self.run / "watchdog"
+
+    @property
     def mark(self) -> str:
         """Tells this stack from any other on the machine, in names outside of its own directory."""
         return hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]

@@ -8,6 +8,8 @@ from pathlib import Path
 from infra.native import configuration, kafka, machine, postgres, probes, python_packages
 from infra.native.layout import REPO, SERVICES, Layout
 
+WATCHDOG = "watchdog"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -46,6 +48,7 @@ def of(layout: Layout, credentials: Mapping[str, str], extra: Mapping[str, str])
         _kafka(layout, marks["kafka"]),
         _redis(layout, credentials, marks["redis"]),
         _nginx(layout, marks["nginx"]),
+        _watchdog(layout),
     ]
     shared = {**extra, "CODE": _code_mark()}
     return servers + [
@@ -129,6 +132,17 @@ def _nginx(layout: Layout, mark: str) -> Part:
         is_ready=functools.partial(probes.http_ok, layout.ports["NGINX_PUBLIC_PORT"], "/livez"),
         directory=layout.run,
         environment={"CONFIGURATION": mark},
+    )
+
+
+def _watchdog(layout: Layout) -> Part:
+    return Part(
+        name=WATCHDOG,
+        command=(str(python_packages.PYTHON), "-m", "infra.native", "watch", "--state", str(layout.state)),
+        ports={},
+        is_ready=functools.partial(probes.touched, layout.watchdog),
+        directory=REPO,
+        environment={"KAFKA_PORT": str(layout.ports["KAFKA_PORT"])},
     )
 
 

@@ -109,8 +109,12 @@ class Stack:
         with self._alone():
             states = self.supervisor.states()
             orphans.resume(state["pid"] for state in states.values())
+            if parts.WATCHDOG in states:  # first: it starts things
+                self.supervisor.stop(parts.WATCHDOG)
             servers = [name for name in states if "-" not in name or name.startswith("pg-")]
-            self.supervisor.stop(*(name for name in states if name not in servers or name == "nginx"))
+            self.supervisor.stop(*(name for name in states if name not in servers))
+            if "nginx" in states:  # after the services: customers who wait get their answers through it
+                self.supervisor.stop("nginx")
             self.supervisor.stop(*servers)
             if states:
                 self.supervisor.shut_down()

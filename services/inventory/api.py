@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import FailFast, Field
 
 from services.contract import topics
@@ -14,12 +14,13 @@ from services.runtime.database import Database, insist
 from services.runtime.envelope import seal
 from services.runtime.http import UNREADABLE, Strict
 from services.runtime.outbox import Outbox, Transaction
+from services.runtime.plumbing import PATIENCE_S
 from services.runtime.problems import Problem, documented
 
 MOST_PRODUCTS = 100_000
 
 AT_ONCE = 1_000
-"""Rows of an import in one statement: what is done for them in one go takes others some ten milliseconds."""
+"""Rows of an import in one transaction: what is done for them in one go takes others some ten ms."""
 
 Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["teapot"])]
 
@@ -91,27 +92,30 @@ class ProductRoutes:
 
     async def create(self, product: NewProduct) -> Product:
         """Add a product. 409 when there is one of this sku; change it with an import."""
-        async with self._outbox.transaction() as tx:
+        async with self._outbox.transaction(self._database) as tx:
             created, _ = await self._save(tx, [product])
             if not created:  # nor may what is there be changed: raising rolls back
                 raise Problem(409, "already-exists", f"there is a product {product.sku} already")
         return await self.read(product.sku)
 
     async def import_many(self, body: ProductImport) -> Imported:
-        """Add or change many products in one transaction. The stock of known products is left alone."""
+        """Add or change many products. The stock of known products is left alone.
+
+        They are stored a thousand at a time, so an import that was broken off has done a part. Repeat it.
+        """
         if len({product.sku for product in body.products}) < len(body.products):
             raise Problem(422, "invalid-request", "products: name each sku once")
-        created, updated = await insist(partial(self._save_all, body.products))
+        created = updated = 0
+        products = sorted(body.products, key=lambda product: product.sku)
+        for start in range(0, len(products), AT_ONCE):
+            some = products[start : start + AT_ONCE]
+            new, changed = await insist(partial(self._save_some, some), for_s=PATIENCE_S)
+            created, updated = created + new, updated + changed
         return Imported(created=created, updated=updated, unchanged=len(body.products) - created - updated)
 
-    async def _save_all(self, products: list[NewProduct]) -> tuple[int, int]:
-        created = updated = 0
-        products = sorted(products, key=lambda product: product.sku)
-        async with self._outbox.transaction() as tx:
-            for start in range(0, len(products), AT_ONCE):
-                new, changed = await self._save(tx, products[start : start + AT_ONCE])
-                created, updated = created + new, updated + changed
-        return created, updated
+    async def _save_some(self, products: list[NewProduct]) -> tuple[int, int]:
+        async with self._outbox.transaction(self._database) as tx:
+            return await self._save(tx, products)
 
     async def _save(self, tx: Transaction, products: list[NewProduct]) -> tuple[int, int]:
         rows = [(p.sku, p.name, p.price, p.currency, p.stock) for p in products]
@@ -149,10 +153,10 @@ class ProductRoutes:
         self,
         sku: str,
         body: Restock,
-        idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
+        http: Request,
     ) -> Response:
         """Receive goods. Needs an Idempotency-Key; repeating the request with it changes nothing more."""
-        key = idempotency.parse_key(idempotency_key)
+        key = idempotency.read_key(http.headers.getlist("idempotency-key"))
         product = await self.read(sku)
         request = idempotency.fingerprint(body.model_dump_json().encode())
         key_id = idempotency.key_id(key, product.sku, "POST", "/products/restock")

@@ -47,7 +47,7 @@ async def main(settings: Settings) -> None:
         return commands.is_attached and await parts.database.is_up()
 
     app = create_app("Tradeoff: inventory", DESCRIPTION, ready)
-    ProductRoutes(parts.name, parts.database, parts.outbox).add_to(app)
+    ProductRoutes(parts.name, parts.front, parts.outbox).add_to(app)
 
     async def close() -> None:
         await peers.aclose()

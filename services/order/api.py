@@ -16,9 +16,11 @@ from pydantic import FailFast, Field, ValidationError, field_validator
 from services.contract import topics
 from services.contract.messages import StartCancellation
 from services.order import documented, store
+from services.order.crowd import Crowd
 from services.order.documented import UNASKED, UNKNOWN, answers
 from services.order.model import Item, Listed
-from services.order.placing import Placed, Placement, Unlisted, pending
+from services.order.patience import Patience
+from services.order.placing import Placed, Placement, Unlisted
 from services.runtime import idempotency
 from services.runtime.answers import Answers
 from services.runtime.database import Database
@@ -37,8 +39,8 @@ LONGEST_WAIT_S = 60
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(?:-[!-~]{0,100})?")
 
-BOUNDED = "SET LOCAL lock_timeout = 500"
-"""Many times what the transaction of a living saga or coordinator takes."""
+LAST_CALL_S = 0.5
+"""For an outcome that is being written: many times what the transaction of a saga takes."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 Sku = Annotated[str, Field(pattern=NAME, examples=["teapot"])]
@@ -95,6 +97,8 @@ class OrderRoutes:
         self._answers = answers
         self._placing = placing
         self._internal = internal
+        self.crowd = Crowd(database)
+        self._patience = Patience(database, answers)
 
     def add_to(self, app: FastAPI) -> None:
         """Declares all routes; POST /orders is served by a HotRoute, here is its documentation."""
@@ -116,7 +120,7 @@ class OrderRoutes:
 
     async def place(self, request: Request) -> Response:
         """Answers POST /orders as `place_signature` promises."""
-        key = idempotency.parse_key(request.headers.get("idempotency-key"))
+        key = idempotency.read_key(request.headers.getlist("idempotency-key"))
         try:
             order = OrderRequest.model_validate(await read_json(request))
         except ValidationError as error:
@@ -133,6 +137,7 @@ class OrderRoutes:
             traceparent=traceparent,
             traced=traced,
         )
+        self.crowd.admit()
         placed = await self._submit(placement)
         idempotency.refuse_reuse(placed.record, placement.fingerprint)
         return answer(await self._outcome(placed, wait_s), wait_s)
@@ -152,7 +157,7 @@ class OrderRoutes:
             return record
         final = await self._answers.wait(record.id, wait_s) if wait_s else None
         if final is None and placed.first:
-            final = await self._give_up(record)
+            final = await self._patience.end(record) or await self._answers.wait(record.id, LAST_CALL_S)
         if final is None:
             final = await self._answers.stored(record.id)  # the cache may be behind
         if final is None:
@@ -160,21 +165,6 @@ class OrderRoutes:
             raise Problem(
                 409, "request-in-progress", detail, order_id=record.subject, headers={"Retry-After": "1"}
             )
-        return final
-
-    async def _give_up(self, record: Record) -> Record | None:
-        """The customer's patience is over: the answer becomes 202, unless the outcome was quicker.
-
-        None: it is in doubt. While the confirmation is prepared, no other answer can be promised.
-        """
-        try:
-            async with self._database.transaction() as sql:
-                await sql.execute(BOUNDED)
-                await sql.execute(store.ANSWER_ACCEPTED, record.id, pending(record.subject or ""))
-                final = (await idempotency.recall(sql, [record.id]))[record.id]
-        except asyncpg.LockNotAvailableError:
-            return None
-        self._answers.finished([final])
         return final
 
     async def _ask_inventory(self, skus: tuple[str, ...]) -> Mapping[str, Listed]:
@@ -211,7 +201,7 @@ class OrderRoutes:
 
     async def cancel(self, order_id: str, request: Request) -> Response:
         """Cancel a confirmed order: the money goes back, then the goods. Repeating it is safe."""
-        async with self._outbox.transaction() as tx:
+        async with self._outbox.transaction(self._database) as tx:
             row = await self._row(tx.sql, order_id)
             if await tx.sql.fetchval(store.REQUEST_CANCEL, order_id):
                 traceparent, traced = trace_of(request.headers.get("traceparent"))

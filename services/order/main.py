@@ -27,7 +27,7 @@ DESCRIPTION = "Place, read and cancel orders. Amounts are in minor units of thei
 
 async def main(settings: Settings) -> None:
     parts = Plumbing.of(settings, topics.PARTITIONS)
-    answers = Answers(parts.shortcuts, parts.database)
+    answers = Answers(parts.shortcuts, parts.front)
     internal = httpx.AsyncClient(base_url=settings.internal_url, timeout=2.0)
     steps = SagaSteps(answers).handlers
     worker = Worker(
@@ -47,10 +47,10 @@ async def main(settings: Settings) -> None:
     async def ready() -> bool:
         return commands.is_attached and await parts.database.is_up()
 
-    place = Placing(parts.name, parts.database, parts.outbox, answers).commit
-    placing = GroupCommit[Placement, Placed | Unlisted](place)
+    place = Placing(parts.name, parts.front, parts.outbox, answers)
+    placing = GroupCommit[Placement, Placed | Unlisted](place.commit)
     app = create_app("Tradeoff: orders", DESCRIPTION, ready)
-    routes = OrderRoutes(parts.name, parts.database, parts.outbox, answers, placing, internal)
+    routes = OrderRoutes(parts.name, parts.front, parts.outbox, answers, placing, internal)
     routes.add_to(app)
 
     async def close() -> None:
@@ -60,9 +60,8 @@ async def main(settings: Settings) -> None:
 
     loops = [parts.outbox.run, commands.run, catalogue.run, janitor.run, answers.poll, answers.listen]
     front = HotRoute(app, "POST", commit.PATH, taking_part.answer)
-    await serve(
-        settings, HotRoute(front, "POST", "/orders", routes.place), [*loops, *terminator.loops], close
-    )
+    hot = HotRoute(front, "POST", "/orders", routes.place)
+    await serve(settings, hot, [*loops, routes.crowd.run, *terminator.loops], close, answers.close)
 
 
 if __name__ == "__main__":

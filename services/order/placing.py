@@ -18,6 +18,7 @@ from services.runtime.envelope import seal
 from services.runtime.idempotency import Record
 from services.runtime.ids import uuid7
 from services.runtime.outbox import Outbox, Transaction
+from services.runtime.plumbing import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Placing:
         records = {record.id: record for record, _, _ in drafts}
         if not records:
             return set()
-        first, used = await insist(partial(self._claim_and_insert, drafts))
+        first, used = await insist(partial(self._claim_and_insert, drafts), for_s=PATIENCE_S)
         known |= used
         fresh = [records[request_id] for request_id in first]
         known |= {record.id: record for record in fresh}
@@ -115,7 +116,7 @@ class Placing:
         return first
 
     async def _claim_and_insert(self, drafts: Sequence[Draft]) -> tuple[set[str], dict[str, Record]]:
-        async with self._outbox.transaction() as tx:
+        async with self._outbox.transaction(self._database) as tx:
             first = await idempotency.claim(tx.sql, [record for record, _, _ in drafts])
             self._insert(tx, [draft for draft in drafts if draft[0].id in first])
             used = {record.id for record, _, _ in drafts} - first

@@ -58,8 +58,13 @@ REJECT = """
     WHERE i.id = ended.request_id AND i.status IS NULL
     RETURNING i.id::text, i.fingerprint, i.subject::text, i.status, i.body
 """
+# A row that somebody has locked gets its outcome right now, or is prepared, and then for who knows how long.
 ANSWER_ACCEPTED = """
-    UPDATE idempotency SET status = 202, body = $2 WHERE id = $1::uuid AND status IS NULL
+    WITH free AS (
+        SELECT id FROM idempotency WHERE id = ANY($1::uuid[]) AND status IS NULL
+        ORDER BY id FOR UPDATE SKIP LOCKED)
+    UPDATE idempotency i SET status = 202, body = a.body
+    FROM free JOIN unnest($1::uuid[], $2::text[]) AS a (id, body) USING (id) WHERE i.id = free.id
 """
 REQUEST_CANCEL = """
     UPDATE orders SET status = 'CANCELLING', cancel_requested_at = now()

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import asyncpg
 import msgspec
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import FailFast, Field
 
 from services.payment import model, store
@@ -14,12 +14,13 @@ from services.runtime import idempotency
 from services.runtime.database import Database, insist
 from services.runtime.http import UNREADABLE, Strict
 from services.runtime.ids import uuid7
+from services.runtime.plumbing import PATIENCE_S
 from services.runtime.problems import Problem, documented
 
 MOST_CUSTOMERS = 100_000
 
 AT_ONCE = 1_000
-"""Rows of an import in one statement: what is done for them in one go takes others some ten milliseconds."""
+"""Rows of an import in one transaction: what is done for them in one go takes others some ten ms."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["alice"])]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["EUR"])]
@@ -83,29 +84,27 @@ class CustomerRoutes:
         return await self.read(customer.customer_id)
 
     async def import_many(self, body: CustomerImport) -> Imported:
-        """Open many accounts in one transaction; those that exist are left as they are."""
+        """Open many accounts; those that exist are left as they are.
+
+        They are opened a thousand at a time, so an import that was broken off has done a part. Repeat it.
+        """
         created = await self._open(body.customers)
         return Imported(created=created, existing=len(body.customers) - created)
 
     async def _open(self, customers: list[NewCustomer]) -> int:
         if len({customer.customer_id for customer in customers}) < len(customers):
             raise Problem(422, "invalid-request", "customers: name each customer once")
-        return await insist(partial(self._open_all, customers))
-
-    async def _open_all(self, customers: list[NewCustomer]) -> int:
-        created = 0
         customers = sorted(customers, key=lambda customer: customer.customer_id)
+        some = [customers[start : start + AT_ONCE] for start in range(0, len(customers), AT_ONCE)]
+        return sum([await insist(partial(self._open_some, part), for_s=PATIENCE_S) for part in some])
+
+    async def _open_some(self, some: list[NewCustomer]) -> int:
         async with self._database.transaction() as sql:
-            await store.open_system(sql, {customer.currency for customer in customers})
-            for start in range(0, len(customers), AT_ONCE):
-                some = customers[start : start + AT_ONCE]
-                new = await store.open_customers(
-                    sql, [c.customer_id for c in some], [c.currency for c in some]
-                )
-                first = [c for c in some if c.balance and c.customer_id in new]
-                await store.post(sql, [_deposit(c.customer_id, c.balance, c.currency) for c in first])
-                created += len(new)
-        return created
+            await store.open_system(sql, {customer.currency for customer in some})
+            new = await store.open_customers(sql, [c.customer_id for c in some], [c.currency for c in some])
+            first = [c for c in some if c.balance and c.customer_id in new]
+            await store.post(sql, [_deposit(c.customer_id, c.balance, c.currency) for c in first])
+        return len(new)
 
     async def read(self, customer_id: str) -> Customer:
         """A customer's account as it is now."""
@@ -129,10 +128,10 @@ class CustomerRoutes:
         self,
         customer_id: str,
         body: Deposit,
-        idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
+        http: Request,
     ) -> Response:
         """Pay money in. Needs an Idempotency-Key; repeating the request with it changes nothing more."""
-        key = idempotency.parse_key(idempotency_key)
+        key = idempotency.read_key(http.headers.getlist("idempotency-key"))
         customer = await self.read(customer_id)
         request = idempotency.fingerprint(body.model_dump_json().encode())
         key_id = idempotency.key_id(key, customer.customer_id, "POST", "/customers/deposit")

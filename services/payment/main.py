@@ -45,7 +45,7 @@ async def main(settings: Settings) -> None:
         return commands.is_attached and await parts.database.is_up()
 
     app = create_app("Tradeoff: payment", DESCRIPTION, ready)
-    CustomerRoutes(parts.database).add_to(app)
+    CustomerRoutes(parts.front).add_to(app)
 
     async def close() -> None:
         await peers.aclose()

@@ -49,6 +49,7 @@ class Answers:
         self._outcomes: Outcomes[Record] = Outcomes(self._look_up)
         self._tasks: set[asyncio.Task[None]] = set()
         self.poll = self._outcomes.run
+        self.close = self._outcomes.close
 
     async def recall(self, ids: Sequence[str]) -> dict[str, Record]:
         """What the cache knows of these keys; it may be that they run, are finished, or nothing."""

@@ -6,7 +6,9 @@ which the migrations use, would add 17 MiB to each process and a detour to each 
 """
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar, cast
@@ -50,13 +52,18 @@ TRIES = 10
 T = TypeVar("T")
 
 
-async def insist(work: Callable[[], Awaitable[T]], also: tuple[type[Exception], ...] = ()) -> T:
+async def insist(
+    work: Callable[[], Awaitable[T]],
+    also: tuple[type[Exception], ...] = (),
+    for_s: float = math.inf,
+) -> T:
     """Runs `work`, one whole transaction that may be repeated, until Postgres has done it.
 
     However many races it loses (CONTENDED, and what `also` counts as such) it tries again. Raises what
-    `work` raises by a fault of its own, and UniqueViolationError after `TRIES` of them.
+    `work` raises by a fault of its own or after `for_s`, and UniqueViolationError after `TRIES` of them.
     """
     races = collisions = 0
+    until = time.monotonic() + for_s
     contended: tuple[type[Exception], ...] = (*CONTENDED, *also)
     while True:
         try:
@@ -64,25 +71,35 @@ async def insist(work: Callable[[], Awaitable[T]], also: tuple[type[Exception], 
         except contended as error:
             races += 1
             collisions += isinstance(error, asyncpg.UniqueViolationError)
-            if collisions == TRIES:
+            if collisions == TRIES or time.monotonic() > until:
                 raise
             log.info("lost a race, trying again", error=repr(error), races=races)
             await asyncio.sleep(random.uniform(0, min(0.5, 0.02 * races)))
         except AWAY as error:
+            if time.monotonic() > until:
+                raise
             log.warning("Postgres is away, trying again", error=repr(error))
             await asyncio.sleep(random.uniform(0.1, 0.5))
 
 
 class Database:
-    """Promises that a connection that broke is never lent out twice. Connects when it is first asked to."""
+    """Promises that a connection that broke is never lent out twice. Connects when it is first asked to.
 
-    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+    With `patience_s` nothing that is done here, a loan or a statement, takes longer: it raises AWAY, or
+    CONTENDED where a lock was waited for.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, patience_s: float = math.inf) -> None:
+        is_patient = patience_s == math.inf
+        self._loan_s = LOAN_S if is_patient else patience_s
+        limits = () if is_patient else ("lock_timeout", "statement_timeout")
         self._pool = asyncpg.create_pool(
             url,
             min_size=0,
             max_size=pool_size,
-            timeout=5,
-            command_timeout=60,
+            timeout=min(5, patience_s),
+            command_timeout=60 if is_patient else patience_s + 1,  # a server that hangs breaks off nothing
+            server_settings={name: str(int(patience_s * 1000)) for name in limits},
             max_inactive_connection_lifetime=0,
             reset=_leave_as_it_is,
         )
@@ -96,7 +113,9 @@ class Database:
             async with self._opening:
                 await self._pool
                 self._is_open = True
-        async with asyncio.timeout(LOAN_S):  # cheaper than the pool's own, which makes a task of each loan
+        async with asyncio.timeout(
+            self._loan_s
+        ):  # cheaper than the pool's own, which makes a task of each loan
             lent = await self._pool.acquire()
         try:
             yield cast(asyncpg.Connection, lent)

@@ -14,6 +14,9 @@ AT_ONCE = 200
 MOST_WAITING = 2_000
 """Beyond this the queue is longer than a client's patience: better to say so at once."""
 
+SLOW_S = 2.0
+"""Who came during a commit that took so long, and failed, is told so, too: the next would take as long."""
+
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
@@ -21,15 +24,21 @@ Result = TypeVar("Result")
 class GroupCommit(Generic[Request, Result]):
     """`commit` takes a list of requests and returns their results in order, or raises for all of them."""
 
-    def __init__(self, commit: Callable[[Sequence[Request]], Awaitable[Sequence[Result]]]) -> None:
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Request]], Awaitable[Sequence[Result]]],
+        *,
+        bounded: bool = True,
+    ) -> None:
         self._commit = commit
+        self._bounded = bounded
         self._waiting: list[tuple[Request, asyncio.Future[Result]]] = []
         self._running: asyncio.Task[None] | None = None
         self._pace = Pace()
 
     async def submit(self, request: Request) -> Result:
         """The result of this request. Raises what `commit` raised, or Problem 429 when too many wait."""
-        if len(self._waiting) >= MOST_WAITING:
+        if self._bounded and len(self._waiting) >= MOST_WAITING:
             raise Problem(
                 429, "too-many-requests", "the shop is full; try again", headers={"Retry-After": "1"}
             )
@@ -45,10 +54,13 @@ class GroupCommit(Generic[Request, Result]):
             await asyncio.sleep(self._pace.not_before - time.monotonic())
             batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
             self._pace.begun(len(batch))
+            began = time.monotonic()
             try:
                 results = await self._commit([request for request, _ in batch])
                 assert len(results) == len(batch), "a result for each request"
             except Exception as error:
+                if time.monotonic() - began > SLOW_S:
+                    batch, self._waiting = batch + self._waiting, []
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)

@@ -28,6 +28,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 LARGEST_BODY = 1 << 20
 LARGEST_IMPORT = 32 << 20
 
+MOST_VALUES = 2_000
+"""In a body that is no import: ten times what a request says in earnest."""
+
 AWAY = (503, "temporarily-unavailable", "a database is away; repeat the request")
 UNREADABLE = (
     (400, "malformed-json", "Expecting value (line 1, column 1)"),
@@ -35,6 +38,7 @@ UNREADABLE = (
     (415, "unsupported-media-type", "send the body as Content-Type: application/json"),
 )
 INVALID = (422, "invalid-request", "limit: Input should be greater than or equal to 1")
+IMPORTING = (429, "too-many-requests", "another import is under way; repeat the request when it is done")
 FOR_OPERATORS = (
     401,
     "operator-only",
@@ -55,7 +59,10 @@ class Strict(BaseModel):
 
 
 async def read_body(request: Request, largest: int) -> bytes:
-    """A body that says it is JSON. Raises Problem 415 or 413."""
+    """A body that says it is JSON, and nothing around it. Raises Problem 415 or 413."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        detail = "send the body as it is, without a Content-Encoding"
+        raise Problem(415, "unsupported-media-type", detail, headers={"Accept-Encoding": "identity"})
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Problem(415, "unsupported-media-type", "send the body as Content-Type: application/json")
@@ -70,10 +77,11 @@ async def read_body(request: Request, largest: int) -> bytes:
 async def read_json(request: Request, largest: int = LARGEST_BODY) -> Any:
     """The JSON body. Raises Problem 415, 413 or 400."""
     body = await read_body(request, largest)
+    most_values = MOST_VALUES if largest == LARGEST_BODY else strict_json.MOST_VALUES
     try:
         if len(body) > OFF_THE_LOOP:
-            return await asyncio.to_thread(strict_json.loads, body)
-        return strict_json.loads(body)
+            return await asyncio.to_thread(strict_json.loads, body, most_values)
+        return strict_json.loads(body, most_values)
     except strict_json.NotJson as error:
         raise Problem(400, "malformed-json", str(error)) from None
 
@@ -85,6 +93,7 @@ class StrictRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
         told = (*(UNREADABLE if self.body_field else ()), INVALID) if self.body_field or _asks(self) else ()
+        told = (*told, IMPORTING) if path.endswith("/import") else told
         self.responses = documented(*told, AWAY) | self.responses
         if not self.summary:
             self.summary, *rest = re.split(r"\.(?:\s+|$)", self.description, maxsplit=1)
@@ -94,7 +103,7 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
-        largest = LARGEST_IMPORT if self.path.endswith("/import") else LARGEST_BODY
+        largest = LARGEST_BODY
 
         async def strict(request: Request) -> Response:
             # Starlette keeps a parsed body here, and FastAPI asks Starlette for it.
@@ -102,7 +111,20 @@ class StrictRoute(APIRoute):
             request._body = b"null"  # the raw body has been consumed
             return await handle(request)
 
-        return strict
+        if not self.path.endswith("/import"):
+            return strict
+        largest = LARGEST_IMPORT
+        importing = asyncio.Lock()
+
+        async def in_turn(request: Request) -> Response:
+            if importing.locked():
+                async for _ in request.stream():  # or it could be cut off before it reads the answer
+                    pass
+                raise Problem(*IMPORTING, headers={"Retry-After": "2"})
+            async with importing:
+                return await strict(request)
+
+        return in_turn
 
 
 def _asks(route: APIRoute) -> bool:
@@ -140,7 +162,7 @@ class HotRoute:
 
 def create_app(title: str, description: str, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
     """An application with /livez, /readyz, /metrics, /openapi.json and /docs, and our errors."""
-    app = FastAPI(title=title, description=description, version="1", redoc_url=None)
+    app = FastAPI(title=title, description=description, version="1", redoc_url=None, redirect_slashes=False)
     app.router.route_class = StrictRoute
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -212,7 +234,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
-    return Problem(error.status_code, kind, str(error.detail), headers=error.headers).response()
+    detail = "there is nothing at this path" if error.status_code == 404 else str(error.detail)
+    return Problem(error.status_code, kind, detail, headers=error.headers).response()
 
 
 async def _away(request: Request, error: Exception) -> Response:

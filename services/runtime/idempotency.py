@@ -60,6 +60,13 @@ class Record(Struct, frozen=True, array_like=True):
     body: str
 
 
+def read_key(headers: Sequence[str]) -> str:
+    """The key, given all `Idempotency-Key` headers of a request. Raises Problem 400."""
+    if len(headers) > 1:
+        raise Problem(400, "idempotency-key-invalid", "send one Idempotency-Key header, not several")
+    return parse_key(headers[0] if headers else None)
+
+
 def parse_key(header: str | None) -> str:
     """The key in an `Idempotency-Key` header: an RFC 8941 string, or bare. Raises Problem 400."""
     if header is None:

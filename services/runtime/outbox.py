@@ -91,12 +91,12 @@ class Outbox:
         self._unsent: set[int] = set()
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, database: Database | None = None) -> AsyncIterator[Transaction]:
         """Commits the block's writes together with its messages, or neither; then hands them to `run`."""
         row_id = 0
         sweep: list[int] = []
         try:
-            async with self._database.transaction() as sql:
+            async with (database or self._database).transaction() as sql:
                 transaction = Transaction(sql)
                 yield transaction
                 if transaction.messages:

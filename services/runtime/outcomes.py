@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import chain
 from typing import Generic, TypeVar
 
 import asyncpg
@@ -28,13 +29,16 @@ class Outcomes(Generic[Outcome]):
 
     def __init__(self, look_up: Callable[[list[str]], Awaitable[Mapping[str, Outcome]]]) -> None:
         self._look_up = look_up
-        self._waiting: dict[str, list[asyncio.Future[Outcome]]] = {}
+        self._waiting: dict[str, list[asyncio.Future[Outcome | None]]] = {}
         self._hinted: set[str] = set()
         self._wake = asyncio.Event()
+        self._closed = False
 
     async def wait(self, id: str, timeout_s: float) -> Outcome | None:
         """The outcome, or None when it has not come in time."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            return None
+        future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(id, []).append(future)
         try:
             return await asyncio.wait_for(future, timeout_s)
@@ -46,6 +50,13 @@ class Outcomes(Generic[Outcome]):
                 futures.remove(future)
                 if not futures:
                     del self._waiting[id]
+
+    def close(self) -> None:
+        """For everybody who waits, or will, the time is over."""
+        self._closed = True
+        for future in chain.from_iterable(self._waiting.values()):
+            if not future.done():
+                future.set_result(None)
 
     def resolve(self, known: Mapping[str, Outcome]) -> None:
         """Wakes those who wait for outcomes that this process knows to be committed."""

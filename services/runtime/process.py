@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import random
+import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -17,6 +19,9 @@ log = structlog.get_logger()
 
 DRAIN_S = 8
 """How long a stopping process answers the requests it has; supervisors wait a little longer."""
+
+QUEUE_S, FAREWELL_S = 0.1, 0.3
+"""For those who have knocked to come in; and for nginx to see that the connections it keeps are closing."""
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -48,8 +53,38 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def serve(settings: Settings, app: ASGIApp, loops: Sequence[Loop], close: Loop) -> None:
-    """Serves `app` until SIGTERM; `loops` run beside it and are cancelled after the last answer."""
+class Farewell(uvicorn.Server):
+    """Ends without losing an answer."""
+
+    hurry: Callable[[], object]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shuts the door, and answers everybody who is inside. A connection is closed after its next answer,
+        which says so: closed while it is idle, it would race with a request."""
+        self.hurry()
+        listening = [door.dup() for server in self.servers for door in server.sockets]
+        for door in listening:  # nobody else may queue, or those in the queue would be cut off
+            door.listen(0)
+        await asyncio.sleep(QUEUE_S)
+        for server in self.servers:
+            server.close()
+        for door in listening:
+            door.close()
+        until = time.monotonic() + FAREWELL_S
+        while self.server_state.connections and time.monotonic() < until:
+            for connection in self.server_state.connections:
+                cycle = getattr(connection, "cycle", None)
+                if cycle and not cycle.response_complete:
+                    connection.shutdown()
+            await asyncio.sleep(0.001)
+        await super().shutdown(sockets)
+
+
+async def serve(
+    settings: Settings, app: ASGIApp, loops: Sequence[Loop], close: Loop, hurry: Callable[[], object] = int
+) -> None:
+    """Serves `app` until SIGTERM, then calls `hurry`, which ends whatever requests wait for; `loops` run
+    beside it and are cancelled after the last answer."""
     tasks = [asyncio.create_task(_forever(loop)) for loop in loops]
     config = uvicorn.Config(
         app,
@@ -67,7 +102,9 @@ async def serve(settings: Settings, app: ASGIApp, loops: Sequence[Loop], close: 
         backlog=4096,
     )
     try:
-        await uvicorn.Server(config).serve()
+        server = Farewell(config)
+        server.hurry = hurry
+        await server.serve()
     finally:
         for task in tasks:
             task.cancel()

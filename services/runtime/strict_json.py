@@ -1,7 +1,8 @@
 """JSON as RFC 8259 and I-JSON (RFC 7493) have it, from people we do not know.
 
 The standard library takes NaN, duplicate names, lone surrogates, integers of any length and any depth;
-here each is an error with a sentence that says what to change.
+here each is an error with a sentence that says what to change. So is what would cost far more than it says:
+a value takes a hundred bytes of memory, and two of a body are enough for one.
 """
 
 import json
@@ -9,13 +10,23 @@ import math
 from collections import Counter
 from typing import Any
 
+MOST_MEMBERS = 100
+"""Of one object: several times what any of ours has. Each that nobody expects is complained of at length."""
+
+MOST_VALUES = 1_000_000
+"""In one text, unless the caller says less."""
+
 
 class NotJson(ValueError):
     """The message says what is wrong, for the sender."""
 
 
-def loads(body: bytes) -> Any:
+def loads(body: bytes, most_values: int = MOST_VALUES) -> Any:
     """The value of a JSON text in UTF-8. Raises NotJson."""
+    # Each value but the first comes after one of these. Those inside of strings are counted, too, and
+    # nothing of ours has many.
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > most_values:
+        raise NotJson(f"the body has more than {most_values} values")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -32,6 +43,8 @@ def loads(body: bytes) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_MEMBERS:
+        raise NotJson(f"an object has more than {MOST_MEMBERS} members")
     value = dict(pairs)
     if len(value) != len(pairs):
         [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)

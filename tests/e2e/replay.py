@@ -89,6 +89,19 @@ async def all_read(bootstrap: str) -> bool:
     return True
 
 
+async def forget_offsets(bootstrap: str) -> None:
+    """Every group begins at zero again; its members must be away."""
+    for group, topic in GROUPS.items():
+        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(topic, n) for n in range(topics.PARTITIONS)]
+            consumer.assign(partitions)
+            await consumer.commit(dict.fromkeys(partitions, 0))
+        finally:
+            await consumer.stop()
+
+
 async def digests(databases: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """A digest of the rows of every table that tells of an effect."""
     found: dict[str, str] = {}

@@ -1,5 +1,8 @@
 """Whatever comes in: a 4xx problem+json that says what to change, never a 500, and nothing stored."""
 
+import asyncio
+import gzip
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +32,8 @@ BODIES: dict[str, tuple[int, str | bytes]] = {
     "lone surrogate as a name": (400, '{"\\ud800":1}'),
     "5,000 digits": (400, with_items('[{"sku":"a","quantity":' + "9" * 5000 + "}]")),
     "100,000 deep": (400, "[" * 100_000),
+    "101 members": (400, json.dumps({str(n): n for n in range(101)})),
+    "2,001 values": (400, with_items(json.dumps([1] * 2001))),
     "null": (422, "null"),
     "a list": (422, "[]"),
     "a string": (422, '"order"'),
@@ -109,6 +114,44 @@ async def test_a_key_that_is_no_key(shop: httpx.AsyncClient, stack: dict[str, An
     assert await stored(stack) == before
 
 
+async def test_a_request_with_two_keys(shop: httpx.AsyncClient, stack: dict[str, Any]) -> None:
+    before = await stored(stack)
+    headers = [("Content-Type", "application/json"), ("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    for path, body in (("/orders", GOOD), ("/customers/nobody/deposit", '{"amount": 1}')):
+        check(await shop.post(path, content=body, headers=headers), 400)
+    assert await stored(stack) == before
+
+
+async def test_a_body_in_a_wrapping(shop: httpx.AsyncClient, stack: dict[str, Any]) -> None:
+    before = await stored(stack)
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
+    for coding, body in (("gzip", gzip.compress(GOOD.encode())), ("gzip", GOOD.encode())):
+        response = await shop.post("/orders", content=body, headers=headers | {"Content-Encoding": coding})
+        check(response, 415)
+        assert response.headers["accept-encoding"] == "identity"
+    assert await stored(stack) == before
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        ("POST /orders HTTP/1.1", "Transfer-Encoding: nonsense", 501),
+        ("GET /orders HTTP/3.0", "Accept: */*", 505),
+        ("nonsense", "Accept: */*", 400),
+    ],
+)
+async def test_a_request_that_nginx_itself_refuses(
+    stack: dict[str, Any], request_line: str, headers: str, status: int
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack["ports"]["NGINX_PUBLIC_PORT"])
+    writer.write(f"{request_line}\r\nHost: shop\r\n{headers}\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 %d " % status), head
+    assert b"application/problem+json" in head
+    assert json.loads(body)["status"] == status
+
+
 async def test_a_body_of_another_type_or_size(shop: httpx.AsyncClient, stack: dict[str, Any]) -> None:
     before = await stored(stack)
     key = {"Idempotency-Key": str(uuid4())}
@@ -127,6 +170,8 @@ async def test_a_body_of_another_type_or_size(shop: httpx.AsyncClient, stack: di
         ("GET", f"/orders/{str(uuid4()).upper()}", 404),
         ("GET", f"/orders/{uuid4()}/trace", 404),
         ("POST", f"/orders/{uuid4()}/cancel", 404),
+        ("POST", "/orders/", 404),
+        ("GET", "/customers/", 404),
         ("GET", "/orders", 422),
         ("GET", "/orders?customer_id=ann&limit=0", 422),
         ("GET", "/orders?customer_id=ann&limit=abc", 422),

@@ -10,13 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
 from infra.native import Stack
 from lab.seed import seed
 from lab.state import Stack as Told
 from lab.workload import CUSTOMERS, PRODUCTS
-from tests.e2e.replay import all_read, digests, replay_everything
+from tests.e2e.replay import all_read, digests, forget_offsets, replay_everything
 from tests.e2e.shopper import eventually, pause
 from tests.e2e.witness import Witness
 
@@ -93,6 +94,38 @@ async def test_a_replay_of_every_topic_changes_no_table(
     await eventually(partial(all_read, stack["kafka"]), True, within_s=60)
     assert await digests(stack["databases"]) == before
     report(capsys, f"replayed {copied} messages", verdict)
+
+
+async def test_offsets_that_are_forgotten_change_no_table(
+    native: Stack,
+    stack: dict[str, Any],
+    inside: httpx.AsyncClient,
+    told: Told,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    verdict = await Witness(told, RATE, seconds=5).verdict()
+    await eventually(partial(at_rest, inside), True)
+    before = await digests(stack["databases"])
+    await asyncio.to_thread(native.supervisor.stop, *told.ports)
+    try:
+        await eventually(partial(forgotten, stack["kafka"]), True)
+        assert not await all_read(stack["kafka"])
+    finally:
+        for process in told.ports:
+            native.supervisor.start(process)
+    await asyncio.to_thread(native.wait_ready)
+    await eventually(partial(all_read, stack["kafka"]), True, within_s=120)
+    assert await digests(stack["databases"]) == before
+    report(capsys, "set all offsets to zero", verdict)
+
+
+async def forgotten(kafka: str) -> bool:
+    """Those who left are members until Kafka has missed them."""
+    try:
+        await forget_offsets(kafka)
+    except KafkaError:
+        return False
+    return True
 
 
 async def test_a_replay_in_the_middle_of_the_load_harms_nothing(

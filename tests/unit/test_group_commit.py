@@ -76,6 +76,26 @@ async def test_an_error_reaches_all_of_its_batch_and_nobody_else() -> None:
     assert [await soon(before), await soon(after)] == ["1 done", "4 done"]
 
 
+async def test_an_error_after_long_waiting_reaches_those_who_came_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "SLOW_S", 0.0)
+    clerk = Clerk()
+    group = GroupCommit(clerk.commit)
+    first = arrive(group, 1)
+    await clerk.batch()
+    meanwhile = arrive(group, 2, 3)
+    await turn()
+    clerk.say(TimeoutError())
+    for request in (*first, *meanwhile):
+        with pytest.raises(TimeoutError):
+            await soon(request)
+    (after,) = arrive(group, 4)
+    assert await clerk.batch() == [4]
+    clerk.say()
+    assert await soon(after) == "4 done"
+
+
 async def test_a_large_crowd_is_served_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "AT_ONCE", 2)
     clerk = Clerk()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.idempotency import Record, fingerprint, key_id, parse_key, refuse_reuse
+from services.runtime.idempotency import Record, fingerprint, key_id, parse_key, read_key, refuse_reuse
 from services.runtime.problems import Problem
 
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=255)
@@ -82,6 +82,16 @@ def test_no_key_is_told_from_a_bad_one() -> None:
 )
 def test_what_names_no_key_is_refused(header: str) -> None:
     assert problem(header) == "/problems/idempotency-key-invalid"
+
+
+def test_a_request_names_one_key() -> None:
+    assert read_key(['"a"']) == "a"
+    for headers in (["a", "b"], ["a", "a"]):
+        with pytest.raises(Problem) as caught:
+            read_key(headers)
+        assert caught.value.status == 400
+    with pytest.raises(Problem):
+        read_key([])
 
 
 @pytest.mark.parametrize("form", ["%s", '"%s"'])

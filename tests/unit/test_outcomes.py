@@ -155,3 +155,11 @@ async def test_while_the_database_is_away_everyone_goes_on_waiting(
     (mine,) = wait(waiting, "a")
     assert await soon(mine) == "confirmed"
     assert len(books.asked) >= 3
+
+
+async def test_when_it_closes_nobody_waits_any_longer(books: Books, waiting: Outcomes[str]) -> None:
+    first, second = wait(waiting, "a", "b")
+    await turn()
+    waiting.close()
+    assert [await soon(first), await soon(second)] == [None, None]
+    assert await soon(waiting.wait("a", NEVER_S)) is None
