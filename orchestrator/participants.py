@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from orchestrator.core import exchange
+from orchestrator.kept_alive import KeptAlive
 from orchestrator.transactions import Row
 from services.contract.commit import PARTICIPANTS, PATH, Answers, Asked, Batch, Told
 
@@ -38,7 +39,10 @@ class Participants:
         """Behind nginx's internal listener, which finds a replica that lives."""
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         client = httpx.AsyncClient(
-            base_url=internal_url, headers=headers, timeout=httpx.Timeout(PATIENCE_S, connect=1.0)
+            base_url=internal_url,
+            headers=headers,
+            timeout=httpx.Timeout(PATIENCE_S, connect=1.0),
+            transport=KeptAlive(internal_url),
         )
         return cls({name: _Lane(client, f"/{name}{PATH}") for name in PARTICIPANTS}, client)
 
