@@ -36,6 +36,7 @@ from orchestrator.core.commit_journal import Begun, Resumed, Seen
 from orchestrator.participants import Participants
 from orchestrator.shards import Shards, fence_of
 from orchestrator.transactions import Row, Start
+from orchestrator.turns import Turn, Turns
 from services.contract.commit import PARTICIPANTS
 from services.contract.messages import RejectOrder
 from services.contract.topics import ORDER_COMMANDS
@@ -69,6 +70,7 @@ class _Live:
     rings_at: float = 0.0  # on the monotonic clock; with what token
     token: str = ""
     refused: list[exchange.Refusal] = field(default_factory=list)  # to be told with the next Force
+    turn: Turn | None = None  # while its round is undecided
 
 
 class Coordinator:
@@ -83,6 +85,7 @@ class Coordinator:
         self._shards = shards
         self._participants = participants
         self._live: dict[str, _Live] = {}
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._room.set()
@@ -132,6 +135,8 @@ class Coordinator:
 
     def _conduct(self, live: _Live, effects: Sequence[commit.Effect]) -> None:
         self._live[live.row.id] = live
+        if live.row.state.phase is Phase.VOTING:
+            live.turn = self._turns.queue(live.row.wanted)
         if len(self._live) >= MOST_LIVE:
             self._room.clear()
         self._spawn(self._run(live, effects))
@@ -153,6 +158,7 @@ class Coordinator:
         except Exception:
             log.exception("transaction cannot go on", transaction=row.id)
         finally:
+            self._leave(live)
             del self._live[row.id]
             if len(self._live) < MOST_LIVE:
                 self._room.set()
@@ -172,6 +178,10 @@ class Coordinator:
                         log.info("transaction left to its new owner", transaction=row.id)
                         return False
                 case Send(to, request):
+                    if isinstance(request, exchange.Prepare):
+                        await self._take_turn(live)
+                    elif isinstance(request, exchange.Commit | exchange.Abort):
+                        self._leave(live)
                     self._spawn(self._ask(live, to, request))
                 case Wake(token, attempt):
                     live.token, delay_s = token, backoff.delay_s(attempt, random.random())
@@ -181,11 +191,24 @@ class Coordinator:
                     live.rings_at = time.monotonic() + delay_s
         return True
 
+    async def _take_turn(self, live: _Live) -> None:
+        """Those who want the same are not asked for it at once. The deadline comes all the same."""
+        live.turn = live.turn or self._turns.queue(live.row.wanted)
+        left_s = backoff.DEADLINE_S - live.row.age_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, left_s)):
+                await live.turn.has_come.wait()
+
+    def _leave(self, live: _Live) -> None:
+        """What it wanted is decided: the next one's question travels with the answer to this one's."""
+        turn, live.turn = live.turn, None
+        if turn is not None:
+            self._turns.leave(turn)
+
     async def _next(self, live: _Live) -> commit.Event:
         """What the participants say or, if they are silent, the timer. A cancellation has no deadline."""
         row = live.row
-        age_s = (datetime.now(UTC) - row.started_at).total_seconds()
-        deadline = time.monotonic() + backoff.DEADLINE_S - age_s
+        deadline = time.monotonic() + backoff.DEADLINE_S - row.age_s
         may_expire = not row.is_cancellation and not row.state.expired
         until = min(live.rings_at, deadline) if may_expire else live.rings_at
         with contextlib.suppress(TimeoutError):

@@ -1,0 +1,38 @@
+"""Who wants the same queues; who wants something else does not wait."""
+
+from orchestrator.turns import Turns
+
+
+def test_the_same_is_had_in_the_order_of_arrival_and_something_else_at_once() -> None:
+    turns = Turns()
+    first, second, third = (turns.queue([("product", "teapot"), ("customer", n)]) for n in range(3))
+    other = turns.queue([("product", "lamp")])
+    assert [turn.has_come.is_set() for turn in (first, second, third, other)] == [True, False, False, True]
+    turns.leave(first)
+    assert second.has_come.is_set() and not third.has_come.is_set()
+    turns.leave(second)
+    assert third.has_come.is_set()
+
+
+def test_a_turn_comes_when_all_of_its_queues_have_moved() -> None:
+    turns = Turns()
+    teapot, lamp = turns.queue(["teapot"]), turns.queue(["lamp"])
+    both = turns.queue(["lamp", "teapot"])
+    later = turns.queue(["lamp"])
+    turns.leave(teapot)
+    assert not both.has_come.is_set()
+    turns.leave(lamp)
+    assert both.has_come.is_set() and not later.has_come.is_set()
+    turns.leave(both)
+    assert later.has_come.is_set()
+
+
+def test_who_leaves_before_its_turn_holds_up_nobody() -> None:
+    turns = Turns()
+    first, gone, last = (turns.queue(["teapot"]) for _ in range(3))
+    turns.leave(gone)
+    assert not last.has_come.is_set()
+    turns.leave(first)
+    assert last.has_come.is_set()
+    turns.leave(last)
+    assert turns.queue(["teapot"]).has_come.is_set()
