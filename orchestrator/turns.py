@@ -22,10 +22,15 @@ class Turn:
 
 
 class Turns:
-    """One queue a key. Everybody stands in all their queues at once, so that no two wait for each other."""
+    """One queue a key. Everybody stands in all their queues at once, so that no two wait for each other.
 
-    def __init__(self) -> None:
+    And `at_once` turns at a time: the fewer share the processor, the sooner each gives back what it locks.
+    """
+
+    def __init__(self, at_once: int) -> None:
         self._queues: dict[Hashable, deque[Turn]] = {}
+        self._first: deque[Turn] = deque()  # those whose rows are free
+        self._free = at_once
 
     def queue(self, keys: Iterable[Hashable]) -> Turn:
         """`has_come` is set when it is the first for all of these."""
@@ -35,11 +40,16 @@ class Turns:
             turn.behind += bool(queue)
             queue.append(turn)
         if not turn.behind:
-            turn.has_come.set()
+            self._first.append(turn)
+        self._go_on()
         return turn
 
     def leave(self, turn: Turn) -> None:
         """Whether it had its turn or not: the next one's has come."""
+        if turn.has_come.is_set():
+            self._free += 1
+        elif not turn.behind:
+            self._first.remove(turn)
         for key in turn.keys:
             queue = self._queues[key]
             was_first = queue[0] is turn
@@ -47,7 +57,12 @@ class Turns:
             if not queue:
                 del self._queues[key]
             elif was_first:
-                first = queue[0]
-                first.behind -= 1
-                if not first.behind:
-                    first.has_come.set()
+                queue[0].behind -= 1
+                if not queue[0].behind:
+                    self._first.append(queue[0])
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._free and self._first:
+            self._free -= 1
+            self._first.popleft().has_come.set()
