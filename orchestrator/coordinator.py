@@ -189,7 +189,7 @@ class Coordinator:
                 case Refuse(refusal):
                     live.refused.append(refusal)
                     if not row.state.orders:
-                        self._leave(live)  # it takes nothing, so nobody has to wait until that is durable
+                        self._leave(live, refused=True)  # nobody has to wait until that is durable
                 case Force() | Ended():
                     if not await self._log.submit(live):
                         log.info("transaction left to its new owner", transaction=row.id)
@@ -216,10 +216,10 @@ class Coordinator:
                 await live.turn.has_come.wait()
         return self._owns(live.row)
 
-    def _leave(self, live: _Live) -> None:
+    def _leave(self, live: _Live, refused: bool = False) -> None:
         """What it wanted is decided: the next one's question travels with the answer to this one's."""
         if live.turn is not None:
-            self._turns.leave(live.turn)
+            self._turns.leave(live.turn, refused)
         live.turn = None
 
     async def _next(self, live: _Live) -> commit.Event:

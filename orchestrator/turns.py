@@ -17,34 +17,43 @@ from dataclasses import dataclass, field
 @dataclass(slots=True, eq=False)
 class Turn:
     keys: frozenset[Hashable]
-    behind: int = 0  # in how many of its queues somebody is in front of it
+    behind: int = 0  # in how many of its queues it has to wait for those in front
     has_come: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    turns: deque[Turn] = field(default_factory=deque)
+    abreast: int = 1  # so many of the first need not wait for one another
+    ahead: int = 0  # so many of the first do not
 
 
 class Turns:
     """One queue a key. Everybody stands in all their queues at once, so that no two wait for each other.
 
-    And `at_once` turns at a time: the fewer share the processor, the sooner each gives back what it locks.
+    After each that was refused the next ones go twice as many abreast: what has run out, nobody locks. And
+    `at_once` have their turn at a time: the fewer share the processor, the sooner each gives back its locks.
     """
 
     def __init__(self, at_once: int) -> None:
-        self._queues: dict[Hashable, deque[Turn]] = {}
+        self._queues: dict[Hashable, _Queue] = {}
         self._first: deque[Turn] = deque()  # those whose rows are free
-        self._free = at_once
+        self._free = self._at_once = at_once
 
     def queue(self, keys: Iterable[Hashable]) -> Turn:
-        """`has_come` is set when it is the first for all of these."""
+        """`has_come` is set when nobody is in front of it for any of these."""
         turn = Turn(frozenset(keys))
-        for key in turn.keys:
-            queue = self._queues.setdefault(key, deque())
-            turn.behind += bool(queue)
-            queue.append(turn)
-        if not turn.behind:
+        turn.behind = len(turn.keys)
+        if not turn.keys:
             self._first.append(turn)
+        for key in turn.keys:
+            queue = self._queues.setdefault(key, _Queue())
+            queue.turns.append(turn)
+            self._advance(queue)
         self._go_on()
         return turn
 
-    def leave(self, turn: Turn) -> None:
+    def leave(self, turn: Turn, refused: bool = False) -> None:
         """Whether it had its turn or not: the next one's has come."""
         if turn.has_come.is_set():
             self._free += 1
@@ -52,15 +61,23 @@ class Turns:
             self._first.remove(turn)
         for key in turn.keys:
             queue = self._queues[key]
-            was_first = queue[0] is turn
-            queue.remove(turn)
-            if not queue:
+            place = queue.turns.index(turn)
+            del queue.turns[place]
+            queue.ahead -= place < queue.ahead
+            queue.abreast = min(2 * queue.abreast, self._at_once) if refused else 1
+            if queue.turns:
+                self._advance(queue)
+            else:
                 del self._queues[key]
-            elif was_first:
-                queue[0].behind -= 1
-                if not queue[0].behind:
-                    self._first.append(queue[0])
         self._go_on()
+
+    def _advance(self, queue: _Queue) -> None:
+        while queue.ahead < min(queue.abreast, len(queue.turns)):
+            turn = queue.turns[queue.ahead]
+            queue.ahead += 1
+            turn.behind -= 1
+            if not turn.behind:
+                self._first.append(turn)
 
     def _go_on(self) -> None:
         while self._free and self._first:

@@ -50,3 +50,21 @@ def test_so_many_have_their_turn_at_once_and_those_behind_them_do_not_count() ->
     turns.leave(late)
     turns.leave(vase)
     assert turns.queue(["lamp"]).has_come.is_set()
+
+
+def test_after_refusals_more_go_abreast_until_one_is_not_refused() -> None:
+    turns = Turns(8)
+    waiting = [turns.queue(["teapot"]) for _ in range(20)]
+
+    def at_it() -> list[int]:
+        return [n for n, turn in enumerate(waiting) if turn in left and turn.has_come.is_set()]
+
+    left = set(waiting)
+    for number, then in ((0, [1, 2]), (1, [2, 3, 4, 5]), (2, [3, 4, 5, 6, 7, 8, 9, 10])):
+        turns.leave(waiting[number], refused=True)
+        left.discard(waiting[number])
+        assert at_it() == then
+    for number in range(3, 11):
+        turns.leave(waiting[number])
+        left.discard(waiting[number])
+    assert at_it() == [11]
