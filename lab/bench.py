@@ -6,19 +6,20 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
 import uvloop
 
-from lab import floor, prepare, processes
+from lab import floor, floor_commit, prepare, processes
 from lab.audit.run import audit_stack
 from lab.client import Load, Verdict
 from lab.screen import progress
 from lab.shop import ENDED
 from lab.state import Stack, Trouble
 from lab.stats import arrivals, summary
-from lab.workload import Orders, address
+from lab.workload import PRODUCTS, Orders, address
 
 WARM_UP = (200, 2_000)  # at least, at most; a tenth of the orders in between
 OPEN_LOOP_CONNECTIONS = 2_000
@@ -36,6 +37,7 @@ class Options:
     orders: int
     in_flight: int
     skew: float = 0.0
+    products: int = PRODUCTS
     rate: float | None = None
     poisson: bool = True
     wait_s: int = 30
@@ -74,7 +76,15 @@ async def _bench(stack: Stack, options: Options) -> dict[str, Any]:
 
 
 def _orders(stack: Stack, options: Options, count: int, seed: int) -> Orders:
-    return Orders(stack, options.protocol, count, skew=options.skew, wait_s=options.wait_s, seed=seed)
+    return Orders(
+        stack,
+        options.protocol,
+        count,
+        skew=options.skew,
+        products=options.products,
+        wait_s=options.wait_s,
+        seed=seed,
+    )
 
 
 async def measure(stack: Stack, work: Orders, options: Options) -> dict[str, Any]:
@@ -107,6 +117,7 @@ async def measure(stack: Stack, work: Orders, options: Options) -> dict[str, Any
         "in_flight": None if options.rate else options.in_flight,
         "rate": options.rate,
         "skew": options.skew,
+        "products": options.products,
         "seconds": round(seconds, 3),
         "finished_per_s": round(finished / seconds, 1) if seconds else 0.0,
         "floor_per_s": None,
@@ -155,5 +166,7 @@ async def _resolve(stack: Stack, load: Load, work: Orders) -> None:
 
 async def _floor(stack: Stack, options: Options) -> float:
     count = min(max(options.orders, FLOOR_ORDERS[0]), FLOOR_ORDERS[1])
+    size = floor_commit.ORDERS_IN_A_TRANSACTION.get(options.protocol)
+    write = partial(floor_commit.write, size=size) if size else floor.write_saga
     with progress("measuring the floor", count) as advance:
-        return round(await floor.run(stack, count, advance), 1)
+        return round(await floor.run(stack, count, advance, write), 1)

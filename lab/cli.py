@@ -18,6 +18,7 @@ from lab.screen import emit, err, out
 from lab.seed import customer, seed, sku
 from lab.shop import Shop
 from lab.state import Trouble
+from lab.workload import PRODUCTS
 
 VIOLATED = 1
 app = typer.Typer(
@@ -143,6 +144,7 @@ def bench_command(
     orders: Annotated[int, typer.Option("--orders", min=1, max=10_000_000, help="How many.")] = 20_000,
     in_flight: Annotated[int, typer.Option(min=1, max=5_000, help=CLOSED)] = 1024,
     skew: Annotated[float, typer.Option(min=0, max=5, help=ZIPF)] = 0.0,
+    products: Annotated[int, typer.Option(min=1, max=PRODUCTS, help="How many are bought.")] = PRODUCTS,
     rate: Annotated[float | None, typer.Option(min=0.1, help=OPEN)] = None,
     uniform: Annotated[bool, typer.Option(help="With --rate: evenly spaced, not Poisson.")] = False,
     wait: Annotated[int, typer.Option(min=0, max=60, help="Prefer: wait, in seconds.")] = 30,
@@ -154,9 +156,12 @@ def bench_command(
 ) -> None:
     """Measure rate, latency and cost, beside the floor; then audit. Exit code 1: violated or unfinished.
 
-    The floor is what the same databases do with the same rows when nobody coordinates anything.
+    The floor is what the same databases do with the same rows when nobody coordinates anything: for a saga
+    in plain commits, for two- and three-phase commit in bare prepared transactions of as many orders.
     """
-    options = Options(protocol, orders, in_flight, skew, rate, not uniform, wait, warm_up, floor, audit)
+    options = Options(
+        protocol, orders, in_flight, skew, products, rate, not uniform, wait, warm_up, floor, audit
+    )
     with troubles():
         result = run_bench(state.load(), options)
     if json:

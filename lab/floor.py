@@ -1,9 +1,10 @@
 """The floor: the rows of the same orders in the same databases, with nothing that coordinates them.
 
-One plain asyncpg program writes, fifty orders a statement, what order, payment and inventory write for a
-confirmed order: no HTTP, no Kafka, no orchestrator, no outbox, no locking order; the workers' goods and
-customers are disjoint, so nobody waits for anybody. No protocol that keeps three databases in step can be
-faster on these machines; how near one comes is what coordination costs.
+One plain asyncpg program writes, fifty orders a statement, what order, payment and inventory write for an
+order that a saga confirms: no HTTP, no Kafka, no orchestrator, no outbox, no locking order; the workers'
+goods and customers are disjoint, so nobody waits for anybody. No protocol that keeps three databases in step
+can be faster on these machines; how near one comes is what coordination costs. What two- and three-phase
+commit write, in bare prepared transactions, is in `floor_commit.py`.
 
 The tables are empty copies of the shop's, in a schema of their own that is dropped afterwards.
 """
@@ -12,7 +13,9 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 import asyncpg
@@ -22,15 +25,16 @@ from lab.seed import CURRENCY, customer, price_of, sku
 from lab.state import Stack, Trouble
 
 BATCH = 50
-WORKERS = 4
+WORKERS = 8
+"""A divisor of the numbers of goods and of customers, so that their shares are disjoint."""
 PRODUCTS = 1_000
 CUSTOMERS = 10_000
 REVENUE = f"revenue:{CURRENCY}"
 PARTICIPANTS = ("order", "payment", "inventory")
 TABLES = {
-    "order": ("orders", "order_lines", "idempotency", "inbox"),
-    "payment": ("accounts", "transfers", "entries", "inbox"),
-    "inventory": ("stock", "holds", "inbox"),
+    "order": ("orders", "order_lines", "idempotency", "inbox", "branches"),
+    "payment": ("accounts", "transfers", "entries", "inbox", "branches"),
+    "inventory": ("stock", "holds", "inbox", "branches"),
 }
 
 PLACE = """
@@ -87,27 +91,68 @@ with confirmed as (
 )
 insert into inbox (subject, step, outcome) select o, 'order.confirm', 'done' from unnest($1::uuid[]) as n (o)
 """
+GID = "floor"
+"""The first word of the name of everything that the floor prepares."""
+
+PREPARED = "select gid from pg_prepared_xacts where gid like $1 and database = current_database()"
 ANSWER = (
     '{"order_id":"01234567-0123-7123-8123-0123456789ab","status":"CONFIRMED","amount":1234,"currency":"EUR"}'
 )
 
 
-async def run(stack: Stack, orders: int, watch: Callable[[int], None] = lambda _: None) -> float:
+@dataclass(frozen=True)
+class Rows:
+    """Orders, column by column."""
+
+    ids: list[UUID]
+    requests: list[UUID]
+    skus: list[str]
+    buyers: list[str]
+    prices: list[int]
+
+    @cached_property
+    def moved(self) -> Counter[str]:
+        return Counter(self.skus)
+
+    @cached_property
+    def spent(self) -> Counter[str]:
+        spent = Counter[str]()
+        for buyer, price in zip(self.buyers, self.prices, strict=True):
+            spent[buyer] -= price
+        return spent
+
+    def part(self, first: int, end: int) -> "Rows":
+        columns = (self.ids, self.requests, self.skus, self.buyers, self.prices)
+        return Rows(*(column[first:end] for column in columns))  # type: ignore[arg-type]
+
+
+Write = Callable[[Databases, Rows], Awaitable[None]]
+
+
+async def run(stack: Stack, orders: int, watch: Callable[[int], None], write: Write) -> float:
     """Orders a second. Raises Trouble when the owners' logins cannot make their own tables."""
     async with connected(stack, PARTICIPANTS, "owner") as owners:
         try:
             await _create(owners)
-            return await _measure(stack, orders, watch)
+            return await _measure(stack, orders, watch, write)
         except asyncpg.PostgresError as error:
             raise Trouble(f"The floor could not be measured: {error}") from None
         finally:
-            for connection in owners.values():
-                await connection.execute("drop schema if exists floor cascade")
+            await _drop(owners)
+
+
+async def _drop(owners: Databases) -> None:
+    """Also what an interrupted measurement has left prepared; nobody else's."""
+    for connection in owners.values():
+        for row in await connection.fetch(PREPARED, f"{GID}/%"):
+            await connection.execute(f"rollback prepared '{row['gid']}'")
+        await connection.execute("drop schema if exists floor cascade")
 
 
 async def _create(owners: Databases) -> None:
+    await _drop(owners)
     for name, connection in owners.items():
-        await connection.execute("drop schema if exists floor cascade; create schema floor")
+        await connection.execute("create schema floor")
         for table in TABLES[name]:
             settings = await connection.fetchval(
                 "select array_to_string(reloptions, ', ') from pg_class where oid = $1::regclass",
@@ -127,7 +172,7 @@ async def _create(owners: Databases) -> None:
         await connection.execute("analyze")  # or the plans are those for empty tables
 
 
-async def _measure(stack: Stack, orders: int, watch: Callable[[int], None]) -> float:
+async def _measure(stack: Stack, orders: int, watch: Callable[[int], None], write: Write) -> float:
     batches = max(WORKERS, orders // BATCH)
     left = iter(range(batches))
     done = 0
@@ -138,7 +183,7 @@ async def _measure(stack: Stack, orders: int, watch: Callable[[int], None]) -> f
             for connection in databases.values():
                 await connection.execute("set search_path to floor")
             for number in left:
-                await _batch(databases, worker, number)
+                await write(databases, _rows(worker, number))
                 done += BATCH
                 watch(done)
 
@@ -147,24 +192,28 @@ async def _measure(stack: Stack, orders: int, watch: Callable[[int], None]) -> f
     return batches * BATCH / (time.perf_counter() - begun)
 
 
-async def _batch(databases: Databases, worker: int, number: int) -> None:
+def _rows(worker: int, number: int) -> Rows:
     ranks = [worker + WORKERS * (number * BATCH + n) for n in range(BATCH)]
-    skus = [sku(rank % PRODUCTS + 1) for rank in ranks]
-    buyers = [customer(rank % CUSTOMERS + 1) for rank in ranks]
-    prices = [price_of(rank % PRODUCTS + 1) for rank in ranks]
-    ids, requests = [_uuid7() for _ in ranks], [UUID(bytes=os.urandom(16)) for _ in ranks]
-    moved, spent = Counter(skus), Counter[str]()
-    for buyer, price in zip(buyers, prices, strict=True):
-        spent[buyer] -= price
+    return Rows(
+        [_uuid7() for _ in ranks],
+        [UUID(bytes=os.urandom(16)) for _ in ranks],
+        [sku(rank % PRODUCTS + 1) for rank in ranks],
+        [customer(rank % CUSTOMERS + 1) for rank in ranks],
+        [price_of(rank % PRODUCTS + 1) for rank in ranks],
+    )
+
+
+async def write_saga(databases: Databases, rows: Rows) -> None:
+    ids, moved, spent = rows.ids, rows.moved, rows.spent
     order, payment, inventory = (databases[name] for name in PARTICIPANTS)
-    await order.execute(PLACE, ids, buyers, skus, prices, requests, CURRENCY, ANSWER)
+    await order.execute(PLACE, ids, rows.buyers, rows.skus, rows.prices, rows.requests, CURRENCY, ANSWER)
     await asyncio.gather(
-        inventory.execute(HOLD, ids, skus, list(moved), list(moved.values())),
-        payment.execute(CHARGE, ids, buyers, prices, list(spent), list(spent.values()), REVENUE),
+        inventory.execute(HOLD, ids, rows.skus, list(moved), list(moved.values())),
+        payment.execute(CHARGE, ids, rows.buyers, rows.prices, list(spent), list(spent.values()), REVENUE),
     )
     await asyncio.gather(
         inventory.execute(SHIP, ids, list(moved), list(moved.values())),
-        order.execute(CONFIRM, ids, requests),
+        order.execute(CONFIRM, ids, rows.requests),
     )
 
 

@@ -37,11 +37,19 @@ class Orders:
     """
 
     def __init__(
-        self, stack: Stack, protocol: str, count: int, *, skew: float, wait_s: int, seed: int
+        self,
+        stack: Stack,
+        protocol: str,
+        count: int,
+        *,
+        skew: float,
+        products: int = PRODUCTS,
+        wait_s: int,
+        seed: int,
     ) -> None:
         rng = random.Random(seed)
         self.count = count
-        self.goods = draw(rng, PRODUCTS, skew, count)
+        self.goods = draw(rng, products, skew, count)
         self.people = draw(rng, CUSTOMERS, skew, count)
         self.running: dict[int, str] = {}  # the ids of orders that the shop was still working on
         self.complaint = ""  # the first answer that should not have been

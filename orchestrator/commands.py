@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from orchestrator.core.exchange import Refusal
 from orchestrator.core.saga import Saga
 from orchestrator.core.sagas import DEFINITIONS
 from services.contract.messages import (
@@ -21,6 +22,7 @@ from services.contract.messages import (
     StartOrder,
 )
 from services.contract.topics import COMMANDS_OF
+from services.runtime.envelope import Envelope, seal
 
 Start = StartOrder | StartCancellation
 
@@ -66,3 +68,15 @@ REFUSABLE = {name for name, step in _STEPS.items() if step.undo is not None}
 def command(step: str, start: bytes, saga: Saga) -> Command:
     """What the participant of `step` is told. Raises KeyError for a step of no saga."""
     return _MESSAGES[step](start, saga)
+
+
+def rejection(refusal: Refusal, traceparent: str, source: str) -> Envelope:
+    """What the order service is told of an order that two- or three-phase commit has to refuse."""
+    return seal(
+        RejectOrder(refusal.reason, refusal.detail),
+        id=f"{refusal.order}/order.reject/1",
+        source=source,
+        subject=refusal.order,
+        traceparent=traceparent,
+        step="order.reject",
+    )

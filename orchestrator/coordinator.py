@@ -19,6 +19,7 @@ from functools import partial
 import structlog
 
 from orchestrator import transactions
+from orchestrator.commands import rejection
 from orchestrator.core import backoff, commit, exchange, three_phase, two_phase
 from orchestrator.core.commit import (
     Ended,
@@ -36,15 +37,14 @@ from orchestrator.core.commit_journal import Begun, Resumed, Seen
 from orchestrator.participants import Participants
 from orchestrator.shards import Shards, fence_of
 from orchestrator.transactions import Row, Start
+from orchestrator.turns import Turn, Turns
 from services.contract.commit import PARTICIPANTS
-from services.contract.messages import RejectOrder
 from services.contract.topics import ORDER_COMMANDS
 from services.runtime import fencing
 from services.runtime.database import Database, insist
-from services.runtime.envelope import seal
 from services.runtime.group_commit import GroupCommit
 from services.runtime.ids import uuid7
-from services.runtime.outbox import Outbox, Transaction
+from services.runtime.outbox import Outbox
 
 log = structlog.get_logger()
 
@@ -58,8 +58,13 @@ ORDERS_IN_A_GROUP = 50
 MOST_LIVE = 1_000
 """Transactions in memory; beyond it, starts wait in Kafka."""
 
-LOOK_EVERY_S = 0.5
-RESUMED_AT_ONCE = 200
+VOTING_AT_ONCE = 32  # are asked for their votes; the others wait with nothing locked
+
+GROUPS_AT_ONCE, GATHER_S = 2, 0.1
+"""While so many groups are under way, the orders of the next ones come together in Kafka; at most so long,
+for a group that is in doubt holds up nobody."""
+
+LOOK_EVERY_S, RESUMED_AT_ONCE = 0.5, 200
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +74,7 @@ class _Live:
     rings_at: float = 0.0  # on the monotonic clock; with what token
     token: str = ""
     refused: list[exchange.Refusal] = field(default_factory=list)  # to be told with the next Force
+    turn: Turn | None = None  # while its round is undecided
 
 
 class Coordinator:
@@ -83,9 +89,11 @@ class Coordinator:
         self._shards = shards
         self._participants = participants
         self._live: dict[str, _Live] = {}
+        self._turns = Turns(VOTING_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._room.set()
+        self._groups, self._fewer_groups = 0, asyncio.Event()
         self._log: GroupCommit[_Live, bool] = GroupCommit(self._force_all)
 
     async def begin(self, starts: Sequence[Start]) -> None:
@@ -98,6 +106,10 @@ class Coordinator:
             live.row.is_new = False
             live.row.log.clear()
             self._conduct(live, effects)
+        if any(start.protocol == GROUPED for start in starts):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._fewer_groups.wait()
 
     async def _begin(self, starts: Sequence[Start]) -> list[tuple[_Live, tuple[commit.Effect, ...]]]:
         begun = []
@@ -132,9 +144,16 @@ class Coordinator:
 
     def _conduct(self, live: _Live, effects: Sequence[commit.Effect]) -> None:
         self._live[live.row.id] = live
+        if live.row.state.phase is Phase.VOTING:
+            live.turn = self._turns.queue(live.row.wanted)
         if len(self._live) >= MOST_LIVE:
             self._room.clear()
+        self._count(live.row, 1)
         self._spawn(self._run(live, effects))
+
+    def _count(self, row: Row, change: int) -> None:
+        self._groups += change if row.protocol == GROUPED else 0
+        (self._fewer_groups.set if self._groups < GROUPS_AT_ONCE else self._fewer_groups.clear)()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -153,7 +172,9 @@ class Coordinator:
         except Exception:
             log.exception("transaction cannot go on", transaction=row.id)
         finally:
+            self._leave(live)
             del self._live[row.id]
+            self._count(row, -1)
             if len(self._live) < MOST_LIVE:
                 self._room.set()
 
@@ -167,11 +188,17 @@ class Coordinator:
             match effect:
                 case Refuse(refusal):
                     live.refused.append(refusal)
+                    if not row.state.orders:
+                        self._leave(live, refused=True)  # nobody has to wait until that is durable
                 case Force() | Ended():
                     if not await self._log.submit(live):
                         log.info("transaction left to its new owner", transaction=row.id)
                         return False
                 case Send(to, request):
+                    if isinstance(request, exchange.Prepare) and not await self._take_turn(live):
+                        return False
+                    if isinstance(request, exchange.Commit | exchange.Abort):
+                        self._leave(live)
                     self._spawn(self._ask(live, to, request))
                 case Wake(token, attempt):
                     live.token, delay_s = token, backoff.delay_s(attempt, random.random())
@@ -181,11 +208,24 @@ class Coordinator:
                     live.rings_at = time.monotonic() + delay_s
         return True
 
+    async def _take_turn(self, live: _Live) -> bool:
+        """Among those who want the same, until the deadline. False: it has another owner by now."""
+        live.turn = live.turn or self._turns.queue(live.row.wanted)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, backoff.DEADLINE_S - live.row.age_s)):
+                await live.turn.has_come.wait()
+        return self._owns(live.row)
+
+    def _leave(self, live: _Live, refused: bool = False) -> None:
+        """What it wanted is decided: the next one's question travels with the answer to this one's."""
+        if live.turn is not None:
+            self._turns.leave(live.turn, refused)
+        live.turn = None
+
     async def _next(self, live: _Live) -> commit.Event:
         """What the participants say or, if they are silent, the timer. A cancellation has no deadline."""
         row = live.row
-        age_s = (datetime.now(UTC) - row.started_at).total_seconds()
-        deadline = time.monotonic() + backoff.DEADLINE_S - age_s
+        deadline = time.monotonic() + backoff.DEADLINE_S - row.age_s
         may_expire = not row.is_cancellation and not row.state.expired
         until = min(live.rings_at, deadline) if may_expire else live.rings_at
         with contextlib.suppress(TimeoutError):
@@ -221,20 +261,8 @@ class Coordinator:
                 await fencing.check(tx.sql, held)
                 transactions.save(tx, [live.row for live in owned])
                 for live in owned:
-                    self._reject(tx, live)
-
-    def _reject(self, tx: Transaction, live: _Live) -> None:
-        for refusal in live.refused if not live.row.is_cancellation else ():
-            message = RejectOrder(refusal.reason, refusal.detail)
-            envelope = seal(
-                message,
-                id=f"{refusal.order}/order.reject/1",
-                source=self._name,
-                subject=refusal.order,
-                traceparent=live.row.traceparent,
-                step="order.reject",
-            )
-            tx.put(ORDER_COMMANDS, envelope)
+                    for refusal in live.refused if not live.row.is_cancellation else ():
+                        tx.put(ORDER_COMMANDS, rejection(refusal, live.row.traceparent, self._name))
 
     async def take_over(self) -> None:
         """Resumes what earlier owners of newly owned shards left, hands on operators' nudges, for ever."""

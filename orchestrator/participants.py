@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from orchestrator.core import exchange
+from orchestrator.kept_alive import KeptAlive
 from orchestrator.transactions import Row
 from services.contract.commit import PARTICIPANTS, PATH, Answers, Asked, Batch, Told
 
@@ -19,6 +20,10 @@ MOST_IN_A_CALL = 100
 
 CALLS_AT_ONCE = 4
 """Under way to one participant: a prepare that waits for a lock does not hold up everybody else."""
+
+GATHER_S = 0.005
+"""Who asks while another call is under way waits for others to come along; who asks alone does not.
+J. Nagle, "Congestion Control in IP/TCP Internetworks", RFC 896, 1984."""
 
 PATIENCE_S = 10.0
 """Longer than any lock wait. Who gives no answer is asked again by the transaction's own timer."""
@@ -38,7 +43,10 @@ class Participants:
         """Behind nginx's internal listener, which finds a replica that lives."""
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         client = httpx.AsyncClient(
-            base_url=internal_url, headers=headers, timeout=httpx.Timeout(PATIENCE_S, connect=1.0)
+            base_url=internal_url,
+            headers=headers,
+            timeout=httpx.Timeout(PATIENCE_S, connect=1.0),
+            transport=KeptAlive(internal_url),
         )
         return cls({name: _Lane(client, f"/{name}{PATH}") for name in PARTICIPANTS}, client)
 
@@ -57,24 +65,32 @@ class _Lane:
         self._path = path
         self._waiting: list[tuple[Asked, asyncio.Future[Told | None]]] = []
         self._calls: set[asyncio.Task[None]] = set()
+        self._callers, self._someone_comes = 0, False
 
     async def ask(self, asked: Asked) -> Told | None:
         answer: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
-        if len(self._calls) < CALLS_AT_ONCE:
+        if self._callers < CALLS_AT_ONCE and not self._someone_comes:
+            self._callers, self._someone_comes = self._callers + 1, True
             call = asyncio.create_task(self._run())
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
         return await answer
 
     async def _run(self) -> None:
-        await asyncio.sleep(0)  # everything that this turn of the loop wants to ask comes along
-        while self._waiting:
+        while True:
+            self._someone_comes = True
+            # Everything that this turn of the loop wants to ask comes along; and more, when there is more.
+            await asyncio.sleep(GATHER_S if self._callers > 1 else 0)
             batch, self._waiting = self._waiting[:MOST_IN_A_CALL], self._waiting[MOST_IN_A_CALL:]
+            self._someone_comes = False
             told = await self._call(tuple(asked for asked, _ in batch))
             for (_, answer), one in zip(batch, told, strict=True):
                 if not answer.done():
                     answer.set_result(one)
+            if not self._waiting or self._someone_comes:
+                break
+        self._callers -= 1
 
     async def _call(self, requests: tuple[Asked, ...]) -> tuple[Told | None, ...]:
         try:
@@ -83,7 +99,7 @@ class _Lane:
             answers = _answers.decode(response.content).answers
             if len(answers) != len(requests):
                 raise ValueError(f"{len(answers)} answers to {len(requests)} requests")
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, msgspec.MsgspecError, ValueError) as error:
             log.warning("participant not asked", path=self._path, error=repr(error))
             return (None,) * len(requests)
         return answers

@@ -5,7 +5,7 @@ What the cores call `Force` is a row of this log that is durable, checked by the
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -95,6 +95,16 @@ class Row:
     started_at: datetime
     is_new: bool = False
     log: list[Seen] = field(default_factory=list)
+
+    @property
+    def age_s(self) -> float:
+        return (datetime.now(UTC) - self.started_at).total_seconds()
+
+    @property
+    def wanted(self) -> set[str]:
+        """The rows it is going to lock that others may want. A cancellation, which is rare, names none."""
+        customers = {f"customer {work.customer_id}" for work in self.works if work.customer_id}
+        return customers | {f"product {line.sku}" for work in self.works for line in work.lines}
 
     @property
     def is_cancellation(self) -> bool:
