@@ -138,7 +138,8 @@ def _told(event: Event | Begun | Resumed) -> tuple[Kind, str]:
 
 
 def _state(txn: Transaction) -> str:
-    return f"ended: {txn.outcome}" if txn.phase is Phase.ENDED else f"durable: {txn.phase}"
+    state = f"ended: {txn.outcome}" if txn.phase is Phase.ENDED else f"durable: {txn.phase}"
+    return state + (f", mixed: not by {' and '.join(txn.mixed)}" if txn.mixed else "")
 
 
 def _name(request: object) -> str:
