@@ -23,10 +23,12 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack = Stack(Path(kept), port_offset=PORT_OFFSET)
     else:
         stack = Stack(tmp_path_factory.mktemp("stack"), port_offset=PORT_OFFSET)
-    stack.up()
-    yield stack
-    if not kept:
-        stack.clean()
+    try:
+        stack.up()
+        yield stack
+    finally:
+        if not kept:
+            stack.clean()
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,7 @@ class Faults:
                 if armed.fault.what == "crash":
                     os.kill(os.getpid(), signal.SIGKILL)
                 await self._hold(Held(name, transaction))
+                return  # by now others are armed
 
     async def _hold(self, held: Held) -> None:
         self._held.append(held)
