@@ -37,7 +37,7 @@ test: python ## all tests, against a stack of their own; TEST=tests/unit for som
 	@$(NATIVE) install --dev
 	@$(BIN)/pytest $(TEST)
 
-chaos: python ## every step of every commit protocol: a process dies there, a Postgres dies there (an hour)
+chaos: python ## every step of every commit protocol: a process dies there, a Postgres dies there (half an hour)
 	@$(NATIVE) install --dev
 	@CHAOS_ALL=1 $(BIN)/pytest tests/chaos/test_crash_points.py
 

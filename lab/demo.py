@@ -159,6 +159,7 @@ class Demo:
         out.print("Alice was promised a lamp that nobody will charge or ship. So the shop cancels the order:")
         self._cancel(order_id)
         out.print("by three-phase commit again. Whoever had done its part undoes it; here nobody had to.")
+        out.print(f"  the whole story: tradeoff trace {order_id}", style="dim")
 
     def cancelled(self, order_id: str) -> None:
         """Alice changes her mind: a second saga"""
