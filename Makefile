@@ -8,7 +8,7 @@ BIN := .tradeoff/venv/bin
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status logs down clean test check bench python
+.PHONY: help demo up status logs down clean test chaos check bench python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ clean: python ## stop everything and delete all that was installed in the clone 
 test: python ## all tests, against a stack of their own; TEST=tests/unit for some
 	@$(NATIVE) install --dev
 	@$(BIN)/pytest $(TEST)
+
+chaos: python ## every step of every commit protocol: a process dies there, a Postgres dies there (half an hour)
+	@$(NATIVE) install --dev
+	@CHAOS_ALL=1 $(BIN)/pytest tests/chaos/test_crash_points.py
 
 check: python ## format, lint, types, import rules, house rules; needs no servers
 	@$(NATIVE) install --dev --only python

@@ -14,7 +14,7 @@ import uvloop
 from rich.markup import escape
 from rich.rule import Rule
 
-from lab import demo_crash, demo_protocols, orders, state
+from lab import demo_crash, demo_protocols, demo_split, orders, state
 from lab.audit.run import audit_stack
 from lab.audit.view import show as show_audit
 from lab.bench import Options, measure
@@ -147,15 +147,33 @@ class Demo:
                 raise NotAsExpected(f"The order is {status}.")
             out.print("The coordinators are back, and the order is [green]CONFIRMED[/].")
 
+    def split(self) -> None:
+        """The network parts, and three-phase commit splits"""
+        with demo_split.chaos():
+            order_id = demo_split.split(self.stack, self.shop, RICH, ("lamp", 1))
+        report = uvloop.run(audit_stack(self.stack, 30.0))
+        words = [words for check in report.as_json()["checks"] for words in check["examples"]]
+        out.print(f"The audit finds it: [red]{escape('; '.join(words) or 'nothing')}[/]")
+        if report.violations != 1 or {finding.subject for finding in report.findings} != {order_id}:
+            raise NotAsExpected(f"The audit should have found {order_id}, and found {report.as_json()}.")
+        out.print("Alice was promised a lamp that nobody will charge or ship. So the shop cancels the order:")
+        self._cancel(order_id)
+        out.print("by three-phase commit again. Whoever had done its part undoes it; here nobody had to.")
+        out.print(f"  the whole story: tradeoff trace {order_id}", style="dim")
+
     def cancelled(self, order_id: str) -> None:
         """Alice changes her mind: a second saga"""
+        self._cancel(order_id)
+        out.print("refunded, restocked, and then closed.")
+
+    def _cancel(self, order_id: str) -> None:
         answer = self.shop.cancel(order_id)
         if answer.code not in (200, 202):
             raise NotAsExpected(f"The cancellation was answered with {answer.words()}")
         status = orders.await_end(self.shop, order_id, 30, until=frozenset({"CANCELLED"}))
         if status != "CANCELLED":
             raise NotAsExpected(f"The cancelled order is {status}.")
-        out.print("The first order is [green]CANCELLED[/]: refunded, restocked, and then closed.")
+        out.print(f"{order_id} is [green]CANCELLED[/],")
 
     def burst(self) -> None:
         """A burst of orders"""
@@ -222,6 +240,7 @@ def play(stack: Stack) -> None:
         _act(demo.crash)
         _act(demo.protocols)
         _act(demo.doubt)
+        _act(demo.split)
         _act(demo.cancelled, first)
         _act(demo.burst)
         _act(demo.audit)

@@ -30,6 +30,10 @@ async def main(settings: Settings) -> None:
 
     app = create_app("Tradeoff: transactions", DESCRIPTION, ready)
     TransactionRoutes(parts.database, driver, settings.operator_token).add_to(app)
+    if settings.chaos:
+        from services.chaos import seams
+
+        seams.of_orchestrator(settings, app, participants, coordinator)
 
     async def close() -> None:
         await participants.close()

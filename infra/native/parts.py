@@ -162,6 +162,7 @@ def _replica(
         environment={
             "JOURNAL_SAMPLE": "1",
             "COORDINATOR_SILENCE_S": "3",
+            "CHAOS": "0",
             **shared,
             "PROCESS_NAME": name,
             "HTTP_HOST": configuration.HOST,

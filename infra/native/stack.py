@@ -24,7 +24,7 @@ HOPELESS_EXITS = 4
 """A part that ended by itself so often during one start will not come up. Once or twice is normal: Postgres
 after a kill waits for its old processes to be gone."""
 
-PASSED_ON = ("JOURNAL_SAMPLE", "COORDINATOR_SILENCE_S")
+PASSED_ON = ("JOURNAL_SAMPLE", "COORDINATOR_SILENCE_S", "CHAOS")
 """Of what was chosen, to the services."""
 
 

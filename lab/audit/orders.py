@@ -12,13 +12,14 @@ from zlib import crc32
 
 from lab.audit import promises
 from lab.audit.promises import Finding, time_of
-from lab.audit.reading import OrderFacts, Picture, SagaFacts
+from lab.audit.reading import OrderFacts, Picture
 from services.contract.topics import PARTITIONS
 
 KEYS_LIVE = timedelta(hours=23)  # a record may be forgotten after 24
 REFUSED_AT_ONCE = frozenset({"unknown-sku", "currency-mismatch", "amount-too-large"})  # never reached a saga
 ONCE_CONFIRMED = frozenset({"CONFIRMED", "CANCELLING", "CANCELLED"})
 BOUGHT, UNBOUGHT = "commit.1", "commit.2"
+SPLIT = {"3pc": "diverged under three-phase commit"}
 AT_REST = frozenset({"CONFIRMED", "REFUSED", "CANCELLED"})
 
 
@@ -41,7 +42,24 @@ def steps(facts: str | None) -> Mapping[str, str]:
     return dict(pair.split("=", 1) for pair in facts.split(",")) if facts else {}
 
 
+def own_steps(p: Picture, participant: str, facts: str | None) -> Mapping[str, str]:
+    """The same of an order's picture. Where a split commit did not buy, the first commit has cancelled."""
+    known = steps(facts)
+    if p.bought(participant):
+        return known
+    return {UNBOUGHT if step == BOUGHT else step: outcome for step, outcome in known.items()}
+
+
 def paid_gone_confirmed(p: Picture, _: Moment) -> Words:
+    found = list(_paid_gone_confirmed(p))
+    if found and p.split:
+        how, (_protocol, *sides) = SPLIT.get(p.split.protocol, "was split"), p.split
+        committed, aborted = (" and ".join(side) for side in sides)
+        yield f"{how}: {committed} committed it, {aborted} aborted it"
+    yield from found
+
+
+def _paid_gone_confirmed(p: Picture) -> Words:
     if p.running or (p.order and p.status not in AT_REST and p.status is not None):
         return
     charged, refunded = (p.payment.charged, p.payment.refunded) if p.payment else (None, None)
@@ -55,9 +73,9 @@ def paid_gone_confirmed(p: Picture, _: Moment) -> Words:
             if states != "shipped":
                 yield f"is CONFIRMED, but its stock is {states or 'untouched'}"
         case "CANCELLED":
-            if charged is None or refunded is None:
+            if kept or (charged is None and p.bought("payment")):
                 yield f"is CANCELLED, but {'the money was kept' if kept else 'nobody had paid'}"
-            if states != "restocked":
+            if states != "restocked" and (states or p.bought("inventory")):
                 yield f"is CANCELLED, but its stock is {states or 'untouched'}"
         case _:
             if kept:
@@ -90,7 +108,7 @@ def every_order_ends(p: Picture, m: Moment) -> Words:
         if p.sagas:
             yield "has a saga, but the order service does not know it"
         return
-    order, sagas = p.order, p.sagas
+    order = p.order
     if p.status == "PENDING" and m.overdue(order.created_at):
         yield f"is PENDING since {time_of(order.created_at)}"
     if p.status == "CANCELLING" and order.cancel_requested_at and m.overdue(order.cancel_requested_at):
@@ -100,7 +118,7 @@ def every_order_ends(p: Picture, m: Moment) -> Words:
         yield "has no lines"
     elif order.total != order.amount:
         yield f"costs {order.amount}, but its lines add up to {order.total}"
-    yield from _sagas(p.status, order, sagas)
+    yield from _sagas(p, p.status, order)
 
 
 def _times(order: OrderFacts) -> Words:
@@ -119,7 +137,8 @@ def _times(order: OrderFacts) -> Words:
         yield f"has its times in the wrong order: {', '.join(map(str, known))}"
 
 
-def _sagas(status: str, order: OrderFacts, sagas: SagaFacts | None) -> Words:
+def _sagas(p: Picture, status: str, order: OrderFacts) -> Words:
+    sagas = p.sagas
     ran, cancel = (sagas.order_running, sagas.cancel_running) if sagas else (None, None)
     outcome = sagas.order_outcome if sagas else None
     if status == "REFUSED" and ran is None and order.reason in REFUSED_AT_ONCE:
@@ -127,7 +146,7 @@ def _sagas(status: str, order: OrderFacts, sagas: SagaFacts | None) -> Words:
     if status != "PENDING" and ran is None:
         yield f"is {status}, but no saga ran for it"
     wanted = {"PENDING": None, "REFUSED": "compensated"}.get(status, "completed")
-    if ran is False and outcome != wanted:
+    if ran is False and outcome != wanted and not p.split:  # which ended as both
         yield f"is {status}, but its saga has ended as {outcome}"
     if cancel is not None and status in ("PENDING", "CONFIRMED", "REFUSED"):
         yield f"is {status}, but a saga has been cancelling it"
@@ -167,9 +186,9 @@ def replay_changes_nothing(p: Picture, _: Moment) -> Words:
     The record is a row in the inbox or, for what was committed in two or three phases, the commit's own.
     """
     if p.inventory:
-        yield from _stock_steps(steps(p.inventory.steps), p.inventory.states)
+        yield from _stock_steps(own_steps(p, "inventory", p.inventory.steps), p.inventory.states)
     if p.payment:
-        did = steps(p.payment.steps)
+        did = own_steps(p, "payment", p.payment.steps)
         paid = _did(did, "order.charge", BOUGHT)
         gave_back = paid and _did(did, "order.refund", "cancel.refund", UNBOUGHT)
         yield from _agree("order.charge", paid, "charge", p.payment.charged is not None)
@@ -179,7 +198,7 @@ def replay_changes_nothing(p: Picture, _: Moment) -> Words:
         if (did.get("order.refund") == "done") and "order.charge" not in did:
             yield "had its charge undone without a tombstone: a late charge would still be made"
     if p.order:
-        did = steps(p.order.steps)
+        did = own_steps(p, "order", p.order.steps)
         refused = p.status == "REFUSED" and (p.order.reason not in REFUSED_AT_ONCE or bool(p.sagas))
         yield from _agree(
             "order.confirm", _did(did, "order.confirm", BOUGHT), "CONFIRMED", p.status in ONCE_CONFIRMED

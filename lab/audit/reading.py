@@ -15,6 +15,7 @@ from uuid import UUID
 
 from lab.audit import queries
 from lab.databases import Connection, Databases
+from services.contract.commit import PARTICIPANTS
 
 CHUNK = 5_000
 # All rows of the cursor will be read, so plan for the last one and not for the first; sort in memory.
@@ -65,6 +66,15 @@ class SagaFacts(NamedTuple):
     cancel_outcome: str | None
     cancel_ended_at: datetime | None
     oldest_running: datetime | None
+    mixed: str | None  # "3pc:inventory,payment": did the opposite of how the commit that bought it ended
+
+
+class Split(NamedTuple):
+    """A commit that has ended differently at different participants."""
+
+    protocol: str
+    committed: tuple[str, ...]
+    aborted: tuple[str, ...]
 
 
 class Picture(NamedTuple):
@@ -77,6 +87,20 @@ class Picture(NamedTuple):
     @property
     def status(self) -> str | None:
         return self.order.status if self.order else None
+
+    @property
+    def split(self) -> Split | None:
+        if not self.sagas or not self.sagas.mixed:
+            return None
+        protocol, _, names = self.sagas.mixed.partition(":")
+        opposite = tuple(name for name in PARTICIPANTS if name in names.split(","))
+        others = tuple(name for name in PARTICIPANTS if name not in opposite)
+        committed = self.sagas.order_outcome == "completed"
+        return Split(protocol, others, opposite) if committed else Split(protocol, opposite, others)
+
+    def bought(self, participant: str) -> bool:
+        """Its commit, if it had one, was not aborted here alone."""
+        return not self.split or participant in self.split.committed
 
     @property
     def running(self) -> bool:

@@ -74,8 +74,10 @@ class _History:
         useful = bool(effects) or after != before
         kind, what = _told(line.event)
         self.clocks.add(line.at, line.node, "orchestrator", kind if useful else "late", what, sent=sent)
+        ends = any(isinstance(effect, Ended) for effect in effects)
         for effect in effects:
-            self._effect(line, after, effect)
+            if not (ends and isinstance(effect, Force)):  # one line for both
+                self._effect(line, after, effect)
         return after
 
     def _effect(self, line: Seen, txn: Transaction, effect: commit.Effect) -> None:
@@ -138,7 +140,8 @@ def _told(event: Event | Begun | Resumed) -> tuple[Kind, str]:
 
 
 def _state(txn: Transaction) -> str:
-    return f"ended: {txn.outcome}" if txn.phase is Phase.ENDED else f"durable: {txn.phase}"
+    state = f"ended: {txn.outcome}" if txn.phase is Phase.ENDED else f"durable: {txn.phase}"
+    return state + (f", mixed: not by {' and '.join(txn.mixed)}" if txn.mixed else "")
 
 
 def _name(request: object) -> str:

@@ -10,11 +10,16 @@ time does so.
 that they may have, when it is back. So every replica writes in the service's own database that it lives:
 `awake.since` is when the present stretch without a gap of `DEAD_AFTER_S` began, and what was prepared before
 is `recovering`. A restart of one replica of two is no gap; the death of all of them, or of Postgres, is.
+
+When a coordinator is silent, hundreds of transactions miss it at the same moment. What they want to know of a
+peer goes in one call: a call each would keep everybody so busy that the living were taken for dead.
 """
 
 import asyncio
 import itertools
 import time
+from collections.abc import Sequence
+from functools import partial
 
 import asyncpg
 import httpx
@@ -28,8 +33,9 @@ from orchestrator.core.exchange import Acked, Round, State
 from orchestrator.core.participant import read_gid
 from services.commit.participant import DEAD_AFTER_S
 from services.commit.route import ParticipantRoute
-from services.contract.commit import PARTICIPANTS, PATH, Answers, Asked, Batch
+from services.contract.commit import PARTICIPANTS, PATH, Answers, Asked, Batch, Told
 from services.runtime.database import RETRIABLE
+from services.runtime.group_commit import GroupCommit
 
 log = structlog.get_logger()
 
@@ -39,7 +45,11 @@ LOOK_EVERY_S = 0.5
 PATIENCE_S = DEAD_AFTER_S + 1.0
 """Who does not answer for so long knows, when it is back, that it was away."""
 
+CALL_S = PATIENCE_S / 2
+"""A call that hangs does not use up all the patience: another replica may answer the next."""
+
 AGAIN_AFTER_S = 0.2
+AT_ONCE = 200
 MOST_TURNS = 6
 """Then the lock is given up; whatever is left is found, and begun anew, by the next look."""
 
@@ -54,6 +64,7 @@ SILENT = """
     WHERE database = current_database() AND gid LIKE '3pc:%' AND prepared < now() - make_interval(secs => $1)
         AND NOT EXISTS (SELECT FROM precommits WHERE created_at > now() - make_interval(secs => $1)
             AND transaction_id::text = split_part(split_part(gid, '/', 1), ':', 2))
+    ORDER BY prepared LIMIT $2
 """
 SWEEP = "DELETE FROM precommits WHERE transaction_id = ANY($1::uuid[])"
 
@@ -74,6 +85,7 @@ class Terminator:
         self._database = route.participant.deciding
         self._peers = peers
         self._silence_s = silence_s
+        self._lines = {name: GroupCommit[Asked, Told](partial(self._ask_all, name)) for name in PARTICIPANTS}
         self.loops = (self.beat, self.look)
 
     async def beat(self) -> None:
@@ -98,7 +110,7 @@ class Terminator:
         async with self._database.connection() as sql:
             if noted:
                 await sql.execute(SWEEP, noted)
-            found = [read_gid(row["gid"]) for row in await sql.fetch(SILENT, self._silence_s)]
+            found = [read_gid(row["gid"]) for row in await sql.fetch(SILENT, self._silence_s, AT_ONCE)]
             if not found or not await sql.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                 return
             try:
@@ -132,13 +144,20 @@ class Terminator:
         deadline, fault = time.monotonic() + PATIENCE_S, ""
         while (left_s := deadline - time.monotonic()) > 0:
             try:
-                [told] = (await self._call(send.to, Batch((asked,)), left_s)).answers
+                async with asyncio.timeout(left_s):
+                    told = await self._lines[send.to].submit(asked)
                 return Acked(send.to, round, State(told.state), told.recovering)
             except (httpx.HTTPError, msgspec.MsgspecError, ValueError, *RETRIABLE) as error:
                 fault = repr(error)
             await asyncio.sleep(AGAIN_AFTER_S)
         log.warning("a participant is taken for dead", participant=send.to, error=fault)
         return None
+
+    async def _ask_all(self, name: str, requests: Sequence[Asked]) -> Sequence[Told]:
+        answers = (await self._call(name, Batch(tuple(requests)), CALL_S)).answers
+        if len(answers) != len(requests):
+            raise ValueError(f"{len(answers)} answers to {len(requests)} requests")
+        return answers
 
     async def _call(self, name: str, batch: Batch, timeout_s: float) -> Answers:
         if name == self._name:

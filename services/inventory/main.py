@@ -48,6 +48,10 @@ async def main(settings: Settings) -> None:
 
     app = create_app("Tradeoff: inventory", DESCRIPTION, ready)
     ProductRoutes(parts.name, parts.front, parts.outbox).add_to(app)
+    if settings.chaos:
+        from services.chaos import seams
+
+        seams.of_participant("inventory", settings, app, peers, taking_part.participant)
 
     async def close() -> None:
         await peers.aclose()

@@ -23,6 +23,8 @@ from services.runtime.worker import Command, Handler
 
 log = structlog.get_logger()
 
+CONFIRMED_HERE = Answer("refused", "confirmed", "the order was confirmed, and its customer told so")
+
 
 def refusal(order_id: str, reason: str, detail: str) -> str:
     """The answer to a refused order: problem+json, the same whenever and by whomever it is given."""
@@ -47,7 +49,11 @@ class SagaSteps:
         return [DONE] * len(commands)
 
     async def reject(self, tx: Transaction, commands: Sequence[Command]) -> Sequence[Answer]:
-        """Everything has been undone: the customer hears the first reason."""
+        """Everything has been undone: the customer hears the first reason.
+
+        A commit that was split may have confirmed the order here, while its coordinator heard of an abort
+        first. What the customer was told stands: such an order is not rejected any more.
+        """
         messages = [command.message for command in commands]
         reasons = [(m.reason, m.detail) for m in messages if isinstance(m, RejectOrder)]
         subjects = [command.subject for command in commands]
@@ -59,7 +65,10 @@ class SagaSteps:
             [refusal(subject, *reason) for subject, reason in zip(subjects, reasons, strict=True)],
         )
         self._finish(tx, rows)
-        return [DONE] * len(commands)
+        if len(rows) == len(commands):
+            return [DONE] * len(commands)
+        stayed = {row["order_id"] for row in await tx.sql.fetch(store.STAYED, subjects)}
+        return [CONFIRMED_HERE if subject in stayed else DONE for subject in subjects]
 
     async def close_cancelled(self, tx: Transaction, commands: Sequence[Command]) -> Sequence[Answer]:
         """The money is back and so are the goods."""

@@ -38,10 +38,8 @@ async def main(settings: Settings) -> None:
     feed = CatalogueFeed(parts.name, parts.outbox)
     catalogue = consume(topics.CATALOGUE_EVENTS, "order-catalogue", feed.handle)
     janitor = Janitor("order", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
-
     told = Waiting(parts.database, answers).committed
     taking_part = ParticipantRoute("order", settings.database_url, work, told, settings.participant_token)
-
     terminator = Terminator("order", taking_part, internal, settings.coordinator_silence_s)
 
     async def ready() -> bool:
@@ -52,6 +50,10 @@ async def main(settings: Settings) -> None:
     app = create_app("Tradeoff: orders", DESCRIPTION, ready)
     routes = OrderRoutes(parts.name, parts.front, parts.outbox, answers, placing, internal)
     routes.add_to(app)
+    if settings.chaos:
+        from services.chaos import seams
+
+        seams.of_participant("order", settings, app, internal, taking_part.participant)
 
     async def close() -> None:
         await internal.aclose()

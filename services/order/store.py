@@ -58,6 +58,10 @@ REJECT = """
     WHERE i.id = ended.request_id AND i.status IS NULL
     RETURNING i.id::text, i.fingerprint, i.subject::text, i.status, i.body
 """
+STAYED = """
+    SELECT order_id::text FROM orders
+    WHERE order_id = ANY($1::uuid[]) AND status IN ('CONFIRMED', 'CANCELLING', 'CANCELLED')
+"""
 # A row that somebody has locked gets its outcome right now, or is prepared, and then for who knows how long.
 ANSWER_ACCEPTED = """
     WITH free AS (

@@ -46,6 +46,10 @@ async def main(settings: Settings) -> None:
 
     app = create_app("Tradeoff: payment", DESCRIPTION, ready)
     CustomerRoutes(parts.front).add_to(app)
+    if settings.chaos:
+        from services.chaos import seams
+
+        seams.of_participant("payment", settings, app, peers, taking_part.participant)
 
     async def close() -> None:
         await peers.aclose()

@@ -43,7 +43,6 @@ STUCK_AFTER_S = 20.0
 
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 
-
 LAST_CALL_S = 0.003
 
 

@@ -45,7 +45,6 @@ CONTENDED = (
 
 RETRIABLE = (*AWAY, *CONTENDED)
 
-
 TRIES = 10
 """Collisions with a row that exists, until it is no race that is lost but a fault of the work's own."""
 

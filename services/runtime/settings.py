@@ -21,6 +21,8 @@ class Settings:
     participant_token: str
     journal_sample: float
     coordinator_silence_s: float
+    chaos: bool
+    """`CHAOS=1`: this process can be told to die, to wait and to lose messages. It cannot otherwise."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -31,4 +33,5 @@ class Settings:
             raise SystemExit(f"not set: {', '.join(missing)} (`make up` sets them)")
         values = {name: environ[variable] for name, variable in names.items()}
         numbers = {name: float(values[name]) for name in ("journal_sample", "coordinator_silence_s")}
-        return cls(**{**values, **numbers, "http_port": int(values["http_port"])})  # type: ignore[arg-type]
+        chaos = values["chaos"] == "1"
+        return cls(**{**values, **numbers, "http_port": int(values["http_port"]), "chaos": chaos})  # type: ignore[arg-type]

@@ -41,14 +41,11 @@ class Command:
     def step(self) -> inbox.Step:
         return inbox.Step(self.envelope.subject, self.envelope.step, self.envelope.undoes)
 
-
 Handler = Callable[[Transaction, Sequence[Command]], Awaitable[Sequence[Answer]]]
 """Runs commands of one type, subjects all different; one answer each, in the same order."""
 
-
 Guard = Callable[[Sequence[Command]], AbstractAsyncContextManager[Mapping[str, int]]]
 """What to hold while a wave runs: yields fencing numbers, which the wave's transaction checks."""
-
 
 Lock = Callable[[Transaction, Sequence[Command]], Awaitable[None]]
 """Locks, in one order, every row that these commands of several types are going to change."""

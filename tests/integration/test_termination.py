@@ -27,11 +27,13 @@ class Site:
         self.desk = opened
         self.lives = True
         self.sites = sites
+        self.calls = 0
         self.terminator = Terminator(name, opened.route, httpx.AsyncClient(), silence_s=0.5)
         self.terminator._call = self.call  # type: ignore[method-assign]
 
     async def call(self, name: str, batch: Batch, timeout_s: float) -> Answers:
         """Instead of HTTP between processes, and of killing them."""
+        self.calls += 1
         site = self.sites[name]
         if not (self.lives and site.lives):
             raise ConnectionError("nobody is there")
@@ -99,6 +101,24 @@ async def test_where_one_has_heard_a_pre_commit_all_commit(sites: dict[str, Site
         await eventually(partial(outcomes, sites, transaction), ["committed"] * 3)
         notes = partial(sites["payment"].desk.fetch, "SELECT count(*) FROM precommits")
         await eventually(notes, [(0,)])
+
+
+async def test_hundreds_that_miss_their_coordinator_at_once_are_asked_about_together(
+    sites: dict[str, Site],
+) -> None:
+    """A call each took the living so long to answer that they were taken for dead, for a minute."""
+    transactions = [await voted(sites) for _ in range(150)]
+    for site in sites.values():
+        for transaction in transactions[::2]:
+            await site.desk.say("pre-commit", transaction, protocol="3pc")
+
+    async def ended() -> list[str]:
+        found = [set(await outcomes(sites, transaction)) for transaction in transactions]
+        return sorted("/".join(sorted(map(str, states))) for states in found)
+
+    async with looking(*sites.values()):
+        await eventually(ended, ["aborted"] * 75 + ["committed"] * 75)
+    assert sum(site.calls for site in sites.values()) < 150
 
 
 async def test_who_has_not_voted_yet_aborts_by_being_asked(sites: dict[str, Site]) -> None:

@@ -60,6 +60,15 @@ def test_a_refusal_names_its_order_and_its_reason() -> None:
     assert own.index("votes no: out-of-stock") < own.index("o refused: out-of-stock") < own.index("abort")
 
 
+def test_an_end_that_not_all_share_says_so_once() -> None:
+    begun = Begun(WHO, ("o",), 1, False)
+    answers = [Acked(name, FIRST, State.COMMITTED if name == "order" else State.ABORTED) for name in WHO]
+    own = told(unfold(two_phase, "t", lines(begun, *votes(), *answers)), "orchestrator")
+    assert [what for what in own if what.startswith("ended")] == [
+        "ended: committed, mixed: not by inventory and payment"
+    ]
+
+
 @pytest.mark.parametrize("core", [two_phase, three_phase])
 def test_a_receive_is_after_its_send_by_every_clock(core: ModuleType) -> None:
     begun = Begun(WHO, ("o",), 1, False)

@@ -25,7 +25,7 @@ ORDER = OrderFacts(
 )  # fmt: skip
 PAYMENT = PaymentFacts(600, None, "ann", None, "order.charge=done")
 INVENTORY = InventoryFacts("lamp=2", "shipped", "order.hold=done,order.ship=done")
-SAGAS = SagaFacts([SHARD], False, "completed", ENDED, None, None, None, None)
+SAGAS = SagaFacts([SHARD], False, "completed", ENDED, None, None, None, None, None)
 CONFIRMED = Picture(ID, ORDER, PAYMENT, INVENTORY, SAGAS)
 
 REFUSED = Picture(
@@ -60,6 +60,29 @@ REFUSED_AT_ONCE = Picture(
 OVERTAKEN = REFUSED._replace(
     payment=PaymentFacts(None, None, None, None, "order.charge=refused,order.refund=done")
 )
+# A partition split its commit: the order service committed, the others did not; then it was cancelled.
+SPLIT = Picture(
+    ID,
+    ORDER._replace(steps="commit.1=done"),
+    None,
+    None,
+    SAGAS._replace(mixed="3pc:inventory,payment"),
+)
+REPAIRED = Picture(
+    ID,
+    CANCELLED.order and CANCELLED.order._replace(steps="commit.1=done,commit.2=done"),
+    PaymentFacts(None, None, None, None, "commit.1=done"),
+    InventoryFacts(None, None, "commit.1=done"),
+    SAGAS._replace(
+        mixed="3pc:inventory,payment", cancel_running=False, cancel_outcome="completed", cancel_ended_at=NOW
+    ),
+)
+# The same, had the coordinator heard of an abort first.
+OTHERWISE = REPAIRED._replace(
+    order=REPAIRED.order
+    and REPAIRED.order._replace(steps="commit.1=done,commit.2=done,order.reject=refused"),
+    sagas=REPAIRED.sagas and REPAIRED.sagas._replace(mixed="3pc:order", order_outcome="compensated"),
+)
 IN_FLIGHT = Picture(
     ID,
     ORDER._replace(status="PENDING", created_at=NOW, ended_at=None, steps=None, key_status=None),
@@ -71,7 +94,17 @@ IN_FLIGHT = Picture(
 
 @pytest.mark.parametrize(
     "picture",
-    [CONFIRMED, REFUSED, CANCELLED, REFUSED_AT_ONCE, OVERTAKEN, IN_FLIGHT, Picture(ID, *4 * [None])],
+    [
+        CONFIRMED,
+        REFUSED,
+        CANCELLED,
+        REFUSED_AT_ONCE,
+        OVERTAKEN,
+        IN_FLIGHT,
+        REPAIRED,
+        OTHERWISE,
+        Picture(ID, *4 * [None]),
+    ],
 )
 def test_an_order_that_keeps_every_promise_is_not_accused(picture: Picture) -> None:
     assert judge(picture, MOMENT) == []
@@ -112,6 +145,15 @@ def facts(part: str, **changes: Any) -> Callable[[Picture], Picture]:
             "no inbox row for cancel.close",
         ),
         (CONFIRMED, facts("sagas", shards=[SHARD, 99]), promises.FENCES, "belongs to shard"),
+        (
+            SPLIT,
+            facts("order"),
+            promises.PAID,
+            "diverged under three-phase commit: order committed it, inventory and payment aborted it",
+        ),
+        (REPAIRED, facts("payment", charged=600), promises.PAID, "the money was kept"),
+        (REPAIRED, facts("inventory", states="shipped"), promises.PAID, "its stock is shipped"),
+        (REPAIRED, facts("sagas", mixed=None), promises.PAID, "nobody had paid"),
     ],
 )
 def test_a_broken_promise_is_named(
@@ -119,6 +161,10 @@ def test_a_broken_promise_is_named(
 ) -> None:
     found = judge(damage(picture), MOMENT)
     assert [f for f in found if f.check == check and words in f.words and f.subject == str(ID)], found
+
+
+def test_a_split_order_breaks_one_promise_and_no_other() -> None:
+    assert {finding.check for finding in judge(SPLIT, MOMENT)} == {promises.PAID}
 
 
 def test_money_of_an_order_that_nobody_knows_is_a_violation() -> None:

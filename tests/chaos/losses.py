@@ -1,0 +1,113 @@
+"""One thing dies at one step of a commit, under load, and this sees what it costs until all is well again."""
+
+import asyncio
+import time
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple, Self
+
+import asyncpg
+
+from infra.native import Stack
+from lab.audit.run import audit_stack
+from lab.doubt import in_doubt
+from lab.faults import Faults, point
+from lab.state import Stack as Told
+from lab.state import Trouble
+from tests.e2e.shopper import eventually, pause
+from tests.e2e.witness import Witness
+
+RATE, LOAD_S = 40.0, 4.0
+REACHED_S = 20.0
+RECOVERED_S = 60.0
+
+STRANDED = "select count(*) from transactions where running and started_at <= $1"
+
+
+class Cost(NamedTuple):
+    in_doubt_s: float
+    """The longest that a transaction stood prepared."""
+
+    recovery_s: float
+    """From the death until what was under way then had ended."""
+
+
+class Doubts:
+    """Watches, until it is closed, how long transactions stand prepared."""
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+        self.longest_s = 0.0
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            with suppress(Trouble, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                found = await in_doubt(self._told)
+                self.longest_s = max([self.longest_s, *(doubt.age_s for doubt in found)])
+            await pause(0.2)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._watching.cancel()
+
+
+async def lose(native: Stack, told: Told, faults: Faults, protocol: str, at: str, server: str) -> Cost:
+    """Whoever comes to `at` dies there or, if a server is named, is held there while that server dies.
+
+    Fails unless every order of the load ends, nothing stays prepared and the audit is clean.
+    """
+    async with Doubts(told) as doubts:
+        witness = Witness(told, RATE, seconds=LOAD_S, protocol=protocol)
+        await pause(1.0)
+        if server:
+            await outage(native, faults, at, server)
+        else:
+            await crash(native, told, faults, at)
+        lost = time.monotonic()
+        await recovered(told)
+        cost = Cost(doubts.longest_s, time.monotonic() - lost)
+        await witness.verdict()
+    await eventually(partial(in_doubt, told), [])
+    report = await audit_stack(told, bound_s=30.0)
+    assert report.violations == 0, report.as_json()
+    return cost
+
+
+async def crash(native: Stack, told: Told, faults: Faults, at: str) -> None:
+    """Any coordinator may own the next transaction; of a participant's replicas one is enough."""
+    role = at.partition("@")[0]
+    names = [n for n in told.ports if n.rpartition("-")[0] == role][: 2 if role == "orchestrator" else 1]
+    before = {name: native.supervisor.exits(name) for name in names}
+    for name in names:
+        await asyncio.to_thread(faults.put, role, point("crash", at), only=name)
+
+    async def somebody_died() -> bool:
+        return any(native.supervisor.exits(name) > before[name] for name in names)
+
+    await eventually(somebody_died, True, within_s=REACHED_S)
+    await asyncio.to_thread(faults.clear)
+
+
+async def outage(native: Stack, faults: Faults, at: str, server: str) -> None:
+    await asyncio.to_thread(faults.put, at.partition("@")[0], point("hold", at))
+    await asyncio.to_thread(faults.await_held, at, REACHED_S)
+    native.supervisor.signal(server, "KILL")
+    await asyncio.to_thread(native.wait_ready, server)
+    await asyncio.to_thread(faults.clear)
+
+
+async def recovered(told: Told) -> None:
+    """All transactions that have begun by now have ended."""
+    sql = await asyncpg.connect(told.databases["orchestrator"].audit)
+    try:
+        now = await sql.fetchval("select clock_timestamp()")
+
+        async def stranded() -> int:
+            return int(await sql.fetchval(STRANDED, now))
+
+        await eventually(stranded, 0, within_s=RECOVERED_S)
+    finally:
+        await sql.close()

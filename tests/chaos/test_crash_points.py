@@ -1,0 +1,77 @@
+"""At each step of each commit, under load: the coordinator dies, a participant dies, a Postgres dies.
+
+`make test` runs those that stand for the rest; `make chaos` each point with each protocol.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from infra.native import Stack
+from lab.faults import Faults
+from lab.state import Stack as Told
+from services.chaos.points import ACTS, FORCED, ORCHESTRATOR, WHEN
+from services.contract.commit import PARTICIPANTS
+from tests.chaos.losses import lose
+
+PROTOCOLS = ("2pc", "2pc-group", "3pc")
+DATABASES = tuple(f"pg-{name}" for name in (*PARTICIPANTS, ORCHESTRATOR))
+
+OF_3PC = {"pre-commit", "pre-committing"}
+PROVOKED = {"aborting", "rollback", "bury"}
+"""Nobody comes there while all goes well; see `test_seams.py`."""
+
+CHOSEN = [
+    ("2pc", "orchestrator@after-force:voting", ""),
+    ("2pc", "orchestrator@before-force:committing", ""),
+    ("2pc", "orchestrator@after-force:committing", ""),
+    ("2pc", "inventory@after-work", ""),
+    ("2pc", "payment@before-commit", ""),
+    ("2pc", "order@after-commit", ""),
+    ("2pc", "orchestrator@before-force:committing", "pg-orchestrator"),
+    ("2pc", "orchestrator@after-force:committing", "pg-payment"),
+    ("2pc-group", "orchestrator@before-force:committing", ""),
+    ("2pc-group", "payment@after-work", ""),
+    ("2pc-group", "orchestrator@after-force:committing", "pg-order"),
+    ("3pc", "orchestrator@after-force:pre-committing", ""),
+    ("3pc", "orchestrator@before-force:committing", ""),
+    ("3pc", "orchestrator@before-force:ended", ""),
+    ("3pc", "inventory@before-pre-commit", ""),
+    ("3pc", "order@after-pre-commit", ""),
+    ("3pc", "payment@before-commit", ""),
+    ("3pc", "orchestrator@after-force:pre-committing", "pg-inventory"),
+]
+
+
+def all_of_them() -> Iterator[tuple[str, str, str]]:
+    for protocol in PROTOCOLS:
+        left_out = PROVOKED if protocol == "3pc" else PROVOKED | OF_3PC
+        phases = [f"{when}-force:{phase}" for phase in FORCED if phase not in left_out for when in WHEN]
+        acts = [f"{when}-{act}" for act in ACTS if act not in left_out for when in WHEN]
+        yield from ((protocol, f"{ORCHESTRATOR}@{phase}", "") for phase in phases)
+        yield from ((protocol, f"{role}@{act}", "") for role in PARTICIPANTS for act in acts)
+        for phase in phases:
+            yield from ((protocol, f"{ORCHESTRATOR}@{phase}", server) for server in DATABASES)
+
+
+CASES = list(all_of_them()) if os.environ.get("CHAOS_ALL") else CHOSEN
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("seeded")]
+
+
+@pytest.mark.parametrize(("protocol", "at", "server"), CASES)
+async def test_nothing_is_lost_at(
+    chaotic: Stack,
+    told: Told,
+    faults: Faults,
+    protocol: str,
+    at: str,
+    server: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cost = await lose(chaotic, told, faults, protocol, at, server)
+    who = f"{server} dies, held at" if server else "dies at"
+    seen = f"in doubt {cost.in_doubt_s:.1f} s, recovered in {cost.recovery_s:.1f} s"
+    with capsys.disabled():
+        print(f"\n  {protocol:9} {who} {at}: {seen}", end="")  # noqa: T201 - what a reader wants
