@@ -40,12 +40,14 @@ class Outgoing(Struct, frozen=True, array_like=True):
     subject: str
     value: bytes
 
+
 LARGEST_HEAD = 4_000
 """Bytes of a message beside its data. Answers repeat parts of it, and Kafka takes a megabyte in all."""
 
 
 class Malformed(ValueError):
     """These bytes are no envelope, or its data is not what its type says."""
+
 
 M = TypeVar("M", bound=Struct)
 

@@ -51,6 +51,7 @@ class Answer(Struct, frozen=True):
     reason: str = ""
     detail: str = ""
 
+
 DONE = Answer("done")
 UNDONE = Answer("refused", "undone", "the step was compensated before it ran")
 

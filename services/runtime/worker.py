@@ -41,6 +41,7 @@ class Command:
     def step(self) -> inbox.Step:
         return inbox.Step(self.envelope.subject, self.envelope.step, self.envelope.undoes)
 
+
 Handler = Callable[[Transaction, Sequence[Command]], Awaitable[Sequence[Answer]]]
 """Runs commands of one type, subjects all different; one answer each, in the same order."""
 

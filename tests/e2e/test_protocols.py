@@ -12,22 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.native import Stack
-from lab.audit.run import audit_stack
-from lab.seed import seed
-from lab.state import Stack as Told
-from lab.workload import CUSTOMERS, PRODUCTS
 from tests.e2e.shopper import (
     balance_of,
     eventually,
     new_customer,
     new_product,
     order,
-    pause,
     status_of,
     stock_of,
 )
-from tests.e2e.witness import Witness
 
 COMMITTING = ["2pc", "2pc-group", "3pc"]
 
@@ -111,20 +104,3 @@ async def test_the_trace_shows_votes_decisions_and_what_was_durable(
     assert (("orchestrator", "durable: pre-committing") in seen) == (protocol == "3pc")
     own = [entry["clock"]["orchestrator"] for entry in await entries() if entry["role"] == "orchestrator"]
     assert all(later == earlier + 1 for earlier, later in pairwise(own))
-
-
-@pytest.mark.timeout(300)
-async def test_coordinators_and_participants_are_killed_in_turn(
-    native: Stack, told: Told, protocol: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await asyncio.to_thread(seed, told, PRODUCTS, CUSTOMERS, 10**6, 10**9, 100)
-    victims = ["orchestrator-1", "inventory-1", "payment-1", "order-1", "orchestrator-2", "pg-payment"]
-    witness = Witness(told, 60, seconds=4.0 * len(victims), protocol=protocol)
-    for victim in victims:
-        await pause(3.0)
-        native.supervisor.signal(victim, "KILL")
-    verdict = await witness.verdict()
-    report = await audit_stack(told, bound_s=20.0)
-    assert report.violations == 0, report.as_json()
-    with capsys.disabled():
-        print(f"\n  {protocol}, killed {', '.join(victims)}: {verdict}")  # noqa: T201
