@@ -21,16 +21,16 @@ async def test_the_sum_of_all_balances_may_pass_a_bigint(
     sql = await asyncpg.connect(stack["databases"]["payment"]["owner"])
     try:
         async with sql.transaction():
-            await store.open_system(sql, ["XXX"])
-            await store.open_customers(sql, rich, ["XXX"] * len(rich))
+            await store.open_system(sql, ["XAU"])
+            await store.open_customers(sql, rich, ["XAU"] * len(rich))
             paid_in = [
-                Transfer(uuid7(), "deposit", most, model.deposit_entries(c, most, "XXX")) for c in rich
+                Transfer(uuid7(), "deposit", most, model.deposit_entries(c, most, "XAU")) for c in rich
             ]
             await store.post(sql, paid_in)
     finally:
         await sql.close()
     more: list[dict[str, Any]] = [
-        {"customer_id": f"more-{run}-{n}", "currency": "XXX", "balance": 10**12} for n in range(10)
+        {"customer_id": f"more-{run}-{n}", "currency": "XAU", "balance": 10**12} for n in range(10)
     ]
     response = await shop.post("/customers/import", json={"customers": more})
     assert (response.status_code, response.json()) == (200, {"created": 10, "existing": 0})
