@@ -203,10 +203,16 @@ def _rows(worker: int, number: int) -> Rows:
     )
 
 
+async def place(databases: Databases, rows: Rows) -> None:
+    await databases["order"].execute(
+        PLACE, rows.ids, rows.buyers, rows.skus, rows.prices, rows.requests, CURRENCY, ANSWER
+    )
+
+
 async def write_saga(databases: Databases, rows: Rows) -> None:
     ids, moved, spent = rows.ids, rows.moved, rows.spent
     order, payment, inventory = (databases[name] for name in PARTICIPANTS)
-    await order.execute(PLACE, ids, rows.buyers, rows.skus, rows.prices, rows.requests, CURRENCY, ANSWER)
+    await place(databases, rows)
     await asyncio.gather(
         inventory.execute(HOLD, ids, rows.skus, list(moved), list(moved.values())),
         payment.execute(CHARGE, ids, rows.buyers, rows.prices, list(spent), list(spent.values()), REVENUE),

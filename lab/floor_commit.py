@@ -8,8 +8,7 @@ statement; and committed the same way. Nobody records a decision: nothing would 
 from collections.abc import Iterable
 
 from lab.databases import Databases
-from lab.floor import ANSWER, GID, PLACE, REVENUE, Rows
-from lab.seed import CURRENCY
+from lab.floor import GID, REVENUE, Rows, place
 
 PREPARE = {
     "order": """
@@ -42,9 +41,7 @@ ORDERS_IN_A_TRANSACTION = {"2pc": 1, "3pc": 1, "2pc-group": 50}
 
 async def write(databases: Databases, rows: Rows, size: int) -> None:
     """These orders, `size` in each transaction."""
-    await databases["order"].execute(
-        PLACE, rows.ids, rows.buyers, rows.skus, rows.prices, rows.requests, CURRENCY, ANSWER
-    )
+    await place(databases, rows)
     for first in range(0, len(rows.ids), size):
         await _commit(databases, rows.part(first, first + size))
 

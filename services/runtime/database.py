@@ -112,9 +112,8 @@ class Database:
             async with self._opening:
                 await self._pool
                 self._is_open = True
-        async with asyncio.timeout(
-            self._loan_s
-        ):  # cheaper than the pool's own, which makes a task of each loan
+        # Cheaper than the pool's own timeout, which makes a task of each loan.
+        async with asyncio.timeout(self._loan_s):
             lent = await self._pool.acquire()
         try:
             yield cast(asyncpg.Connection, lent)

@@ -103,7 +103,8 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
-        largest = LARGEST_BODY
+        is_import = self.path.endswith("/import")
+        largest = LARGEST_IMPORT if is_import else LARGEST_BODY
 
         async def strict(request: Request) -> Response:
             # Starlette keeps a parsed body here, and FastAPI asks Starlette for it.
@@ -111,9 +112,8 @@ class StrictRoute(APIRoute):
             request._body = b"null"  # the raw body has been consumed
             return await handle(request)
 
-        if not self.path.endswith("/import"):
+        if not is_import:
             return strict
-        largest = LARGEST_IMPORT
         importing = asyncio.Lock()
 
         async def in_turn(request: Request) -> Response:
