@@ -45,6 +45,10 @@ def family(pid: int) -> list[int]:
     return [pid, *map(int, children)]
 
 
+async def left_of(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
 async def known(shop: httpx.AsyncClient) -> tuple[str, str]:
     """A product that the order service knows without asking, and a customer who can buy a thousand of it."""
     sku, customer = await new_product(shop, stock=1000, price=1), await new_customer(shop)
@@ -75,6 +79,7 @@ async def test_processes_that_are_told_to_end_answer_their_waiting_customers(
         orders = [asyncio.create_task(order(shop, customer, {sku: 1}, wait=30)) for _ in range(20)]
         await eventually(lambda: waiting(stack, customer), 20)
         began = time.monotonic()
+        ended = [native.supervisor.pid(process) for process in ("order-1", "order-2")]
         for process in ("order-1", "order-2"):
             native.supervisor.signal(process, "TERM")
         answers = await asyncio.gather(*orders)
@@ -82,6 +87,7 @@ async def test_processes_that_are_told_to_end_answer_their_waiting_customers(
         assert time.monotonic() - began < SOON_S
         for answer in answers:
             assert answer.headers["location"] == f"/orders/{answer.json()['order_id']}"
+    await eventually(lambda: left_of(ended), [])  # ready is also who is still about to end
     await asyncio.to_thread(native.wait_ready)
     for answer in answers:
         await eventually(partial(status_of, shop, answer.json()["order_id"]), "CONFIRMED")
