@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from infra.native import Stack
+from infra.native.supervisor import until
 from services.order.crowd import Crowd
 from services.runtime.database import Database
 from services.runtime.problems import Problem
@@ -45,8 +46,8 @@ def family(pid: int) -> list[int]:
     return [pid, *map(int, children)]
 
 
-async def left_of(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+def are_gone(pids: list[int]) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 async def known(shop: httpx.AsyncClient) -> tuple[str, str]:
@@ -87,7 +88,8 @@ async def test_processes_that_are_told_to_end_answer_their_waiting_customers(
         assert time.monotonic() - began < SOON_S
         for answer in answers:
             assert answer.headers["location"] == f"/orders/{answer.json()['order_id']}"
-    await eventually(lambda: left_of(ended), [])  # ready is also who is still about to end
+    # Ready is also who is still about to end.
+    assert await asyncio.to_thread(until, partial(are_gone, ended), SOON_S)
     await asyncio.to_thread(native.wait_ready)
     for answer in answers:
         await eventually(partial(status_of, shop, answer.json()["order_id"]), "CONFIRMED")
