@@ -71,7 +71,7 @@ _resolutions = msgspec.json.Decoder(Resolution)
 _encode = msgspec.json.Encoder().encode
 
 
-class ByHand:
+class DoubtRoutes:
     """One service's transactions in doubt, for those who bear the participants' credential."""
 
     def __init__(self, name: str, route: ParticipantRoute) -> None:
@@ -81,26 +81,28 @@ class ByHand:
         self._database = route.participant.deciding
 
     def add_to(self, app: FastAPI) -> None:
-        app.get(DOUBTS_PATH, include_in_schema=False)(self.doubts)
-        app.post(RESOLUTIONS_PATH, include_in_schema=False)(self.resolutions)
+        app.get(DOUBTS_PATH, include_in_schema=False)(self._get)
+        app.post(RESOLUTIONS_PATH, include_in_schema=False)(self._post)
 
-    async def doubts(self, request: Request) -> Response:
-        """All that is prepared here and bears a name of ours, the oldest first."""
+    async def _get(self, request: Request) -> Response:
         require(request, self._token, "participant")
+        return _answer(await self.doubts())
+
+    async def _post(self, request: Request) -> Response:
+        """Raises Problem 401, 413, 415 or 422; then nothing was done."""
+        require(request, self._token, "participant")
+        return _answer(await self.resolve(_read(await read_body(request, LARGEST_RESOLUTION))))
+
+    async def doubts(self) -> Doubts:
+        """All that is prepared here and bears a name of ours, the oldest first."""
         async with self._database.connection() as sql:
             prepared = await sql.fetch(PREPARED, MOST_SHOWN)
             waiters = await sql.fetch(WAITERS, LONGEST_STATEMENT)
         found = (_doubt(row, waiters) for row in prepared)
-        return _answer(Doubts(self._name, tuple(doubt for doubt in found if doubt)))
-
-    async def resolutions(self, request: Request) -> Response:
-        """Ends a transaction that is in doubt here. Raises Problem 401, 413, 415 or 422; then nothing was
-        done."""
-        require(request, self._token, "participant")
-        return _answer(await self.resolve(_read(await read_body(request, LARGEST_RESOLUTION))))
+        return Doubts(self._name, tuple(doubt for doubt in found if doubt))
 
     async def resolve(self, asked: Resolution) -> Resolved:
-        """What somebody decides meanwhile, coordinator or peers, stands; the answer tells how it is then."""
+        """Ends a transaction that is in doubt here, and says why. What somebody decides meanwhile, coordinator or peers, stands; the answer tells how it is then."""
         async with self._database.connection() as sql:
             name = read_gid(await sql.fetchval(GIDS, asked.transaction) or "")
             if name is None:
@@ -121,9 +123,7 @@ def _doubt(row: asyncpg.Record, waiters: Sequence[asyncpg.Record]) -> Doubt | No
         return None
     transaction, round = name[0].partition(":")[2], name[1]
     mine = tuple(Waiter(w["pid"], w["waits_s"], w["statement"]) for w in waiters if w["gid"] == gid)
-    return Doubt(
-        gid, transaction, round.epoch, round.number, prepared_s, precommitted, tuple(tables), mine
-    )
+    return Doubt(gid, transaction, round.epoch, round.number, prepared_s, precommitted, tuple(tables), mine)
 
 
 def _read(body: bytes) -> Resolution:
@@ -134,7 +134,9 @@ def _read(body: bytes) -> Resolution:
     if not is_uuid(asked.transaction):
         raise Problem(422, "invalid-request", "the transaction's id is no UUID in its usual form")
     if not 0 < len(asked.reason) <= LONGEST_REASON or "\0" in asked.reason:
-        raise Problem(422, "invalid-request", f"a reason has 1 to {LONGEST_REASON} characters, none of them NUL")
+        raise Problem(
+            422, "invalid-request", f"a reason has 1 to {LONGEST_REASON} characters, none of them NUL"
+        )
     return asked
 
 

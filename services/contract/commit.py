@@ -106,8 +106,8 @@ class Resolution(Message, frozen=True):
 
 
 class Resolved(Message, frozen=True):
-    """`was_in_doubt`: else there was nothing to decide, and nothing was done. `state`: how it is now."""
+    """`was_in_doubt`: else there was nothing to decide, and nothing was done. `state`: as in `Told`."""
 
     participant: str
     was_in_doubt: bool
-    state: Literal["initial", "waiting", "pre-committed", "committed", "aborted"]
+    state: str
