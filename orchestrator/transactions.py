@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from orchestrator import metrics
 from orchestrator.core.commit import Expired, RetryNow, TimedOut
 from orchestrator.core.commit import Transaction as State
 from orchestrator.core.commit_journal import Begun, ByHand, Resumed, Seen
@@ -111,6 +112,12 @@ class Row:
     def wanted(self) -> set[str]:
         """The rows it is going to lock."""
         return rows_of(self.works)
+
+    def written(self) -> None:
+        """It is in the database as it is now."""
+        metrics.count(self.protocol, self.state.outcome, bool(self.state.mixed), self.log)
+        self.is_new = False
+        self.log.clear()
 
     @property
     def is_cancellation(self) -> bool:

@@ -102,11 +102,12 @@ class DoubtRoutes:
         return Doubts(self._name, tuple(doubt for doubt in found if doubt))
 
     async def resolve(self, asked: Resolution) -> Resolved:
-        """Ends a transaction that is in doubt here, and says why. What somebody decides meanwhile, coordinator or peers, stands; the answer tells how it is then."""
+        """Ends a transaction that is in doubt here, and keeps why. What somebody decides meanwhile,
+        coordinator or peers, stands; the answer tells how it is then."""
         async with self._database.connection() as sql:
             name = read_gid(await sql.fetchval(GIDS, asked.transaction) or "")
             if name is None:
-                return Resolved(self._name, False, "initial")
+                return Resolved(self._name, False, "")
             decision = await sql.fetchval(DECIDE, asked.transaction, asked.outcome, asked.reason)
         protocol, round = name[0].partition(":")[0], name[1]
         request = Commit(round) if asked.outcome == "committed" else Abort(round)

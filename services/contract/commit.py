@@ -106,7 +106,7 @@ class Resolution(Message, frozen=True):
 
 
 class Resolved(Message, frozen=True):
-    """`was_in_doubt`: else there was nothing to decide, and nothing was done. `state`: as in `Told`."""
+    """`state` is how it is then, as in `Told`; if it was not in doubt, nothing was done, and none is told."""
 
     participant: str
     was_in_doubt: bool

@@ -95,7 +95,7 @@ async def test_what_is_not_in_doubt_is_not_resolved(inventory: Desk) -> None:
     await inventory.vote(ended, buy({sku: 2}))
     await inventory.say("commit", ended)
     for transaction in (ended, unknown):
-        assert await resolve(inventory, transaction, "aborted") == (False, "initial")
+        assert await resolve(inventory, transaction, "aborted") == (False, "")
         assert await decided(inventory, transaction) == []
     assert await inventory.stock(sku) == (3, 0, 2)
 
@@ -112,7 +112,7 @@ async def test_only_who_bears_the_credential_sees_and_resolves(
     assert (await shop.get(path, headers=credential)).status_code == 404
     assert (await inside.get(path, headers=credential)).json()["participant"] == service
     told = (await inside.post(resolutions, json=body, headers=credential)).json()
-    assert told == {"participant": service, "was_in_doubt": False, "state": "initial"}
+    assert told == {"participant": service, "was_in_doubt": False, "state": ""}
     wrongs: tuple[dict[str, Any], ...] = (
         {"outcome": "maybe"},
         {"transaction": "'; DROP TABLE stock"},
