@@ -22,14 +22,14 @@ BRANCHES_1 = """
 """
 
 HEURISTICS_1 = """
-    -- What operators have decided here in the coordinator's place; "heuristic" is XA's word for it.
+    -- What operators have decided here in the coordinator's place. The word is XA's.
     CREATE TABLE heuristics (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         transaction_id uuid NOT NULL,
         outcome text NOT NULL CHECK (outcome IN ('committed', 'aborted')),
         reason text NOT NULL,
         decided_at timestamptz NOT NULL DEFAULT now(),
-        -- How it was when that had been done; NULL: the process died before it could say.
+        -- How it was when that had been done. NULL: the process died before it could say.
         found text
     );
     CREATE INDEX heuristics_of ON heuristics (transaction_id);

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from typer.testing import CliRunner
@@ -38,58 +38,80 @@ def tradeoff(native: Stack, *arguments: str) -> str:
     return done.stdout
 
 
-async def test_what_is_decided_by_hand_against_the_coordinator_is_seen_by_all(
-    chaotic: Stack, faults: Faults, told: Told, shop: httpx.AsyncClient, inside: httpx.AsyncClient
-) -> None:
+class Held(NamedTuple):
+    """A transaction whose participants have all voted yes, and whose coordinator does not decide."""
+
+    id: str
+    order_id: str
+    sku: str
+    customer: str
+
+
+async def held(shop: httpx.AsyncClient, faults: Faults) -> Held:
     sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=2000)
     faults.put("orchestrator", point("hold", BEFORE_THE_DECISION))
     order_id = (await order(shop, customer, {sku: 1}, wait=0, protocol="2pc")).json()["order_id"]
     id = await asyncio.to_thread(faults.await_held, BEFORE_THE_DECISION)
-    next_id = (await order(shop, customer, {sku: 1}, wait=0, protocol="saga")).json()["order_id"]
+    return Held(id, order_id, sku, customer)
 
+
+async def test_what_is_decided_by_hand_against_the_coordinator_is_seen_by_all(
+    chaotic: Stack, faults: Faults, told: Told, shop: httpx.AsyncClient, inside: httpx.AsyncClient
+) -> None:
+    case = await held(shop, faults)
+    next_id = (await order(shop, case.customer, {case.sku: 1}, wait=0)).json()["order_id"]
+    await is_shown_with_whom_it_blocks(inside, case)
+    shown = await asyncio.to_thread(tradeoff, chaotic, "doubt")
+    assert case.id in shown and case.order_id in shown and f"product {case.sku}" in " ".join(shown.split())
+
+    arguments = ("resolve", case.id, "--outcome", "abort", "--at", "inventory", "--reason", REASON, "--json")
+    done = json.loads(await asyncio.to_thread(tradeoff, chaotic, *arguments))
+    assert done["participants"] == {"inventory": "aborted"}
+    again = await resolve(inside, case.id, outcome="abort", participants=["inventory"])
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/not-in-doubt")
+    assert set((await in_doubt(inside, case.id))["participants"]) == {"order", "payment"}
+
+    faults.clear()
+    for order_id in (case.order_id, next_id):
+        await eventually(partial(status_of, shop, order_id), "CONFIRMED")
+    await eventually(partial(in_doubt, inside, case.id), {})
+    late = await resolve(inside, case.id, outcome="abort")
+    assert (late.status_code, late.json()["type"]) == (409, "/problems/decided-otherwise")
+    await is_named_and_cancelled(told, shop, case)
+
+
+async def is_shown_with_whom_it_blocks(inside: httpx.AsyncClient, case: Held) -> None:
     blocking: set[str] = set()  # who waits gives up now and then, and comes again
 
     async def blocked() -> set[str]:
-        holders = (await in_doubt(inside, id))["participants"]
+        holders = (await in_doubt(inside, case.id))["participants"]
         blocking.update(name for name, held in holders.items() if held["blocks"])
         return blocking
 
     await eventually(blocked, {"inventory", "payment"})
-    doubt = await in_doubt(inside, id)
-    assert doubt["orders"] == [order_id] and doubt["wants"] == [f"customer {customer}", f"product {sku}"]
+    doubt = await in_doubt(inside, case.id)
+    assert doubt["orders"] == [case.order_id]
+    assert doubt["wants"] == [f"customer {case.customer}", f"product {case.sku}"]
     assert (doubt["protocol"], doubt["orphan"], doubt["decision"]) == ("2pc", False, "")
     assert set(doubt["participants"]) == {"order", "inventory", "payment"}
     assert "stock" in doubt["participants"]["inventory"]["tables"]
-    shown = await asyncio.to_thread(tradeoff, chaotic, "doubt")
-    assert id in shown and order_id in shown and f"product {sku}" in " ".join(shown.split())
 
-    wrong = await resolve(inside, order_id, outcome="abort")
-    assert (wrong.status_code, wrong.json()["type"]) == (404, "/problems/unknown-transaction")
-    arguments = ("resolve", id, "--outcome", "abort", "--at", "inventory", "--reason", REASON, "--json")
-    done = json.loads(await asyncio.to_thread(tradeoff, chaotic, *arguments))
-    assert done["participants"] == {"inventory": "aborted"}
-    again = await resolve(inside, id, outcome="abort", participants=["inventory"])
-    assert (again.status_code, again.json()["type"]) == (409, "/problems/not-in-doubt")
-    assert set((await in_doubt(inside, id))["participants"]) == {"order", "payment"}
 
-    faults.clear()
-    for order_of in (order_id, next_id):
-        await eventually(partial(status_of, shop, order_of), "CONFIRMED")
-    await eventually(partial(in_doubt, inside, id), {})
-    late = await resolve(inside, id, outcome="abort")
-    assert (late.status_code, late.json()["type"]) == (409, "/problems/decided-otherwise")
-    trace = [entry["what"] for entry in (await shop.get(f"/orders/{order_id}/trace")).json()["entries"]]
+async def is_named_and_cancelled(told: Told, shop: httpx.AsyncClient, case: Held) -> None:
+    trace = [entry["what"] for entry in (await shop.get(f"/orders/{case.order_id}/trace")).json()["entries"]]
     assert f"an operator decides: aborted at inventory ({REASON})" in trace
     assert "ended: committed, mixed: not by inventory" in trace
 
     report = await audit_stack(told, bound_s=30.0)
-    assert {(f.check, f.subject) for f in report.findings} == {(promises.PAID, order_id)}, report.as_json()
+    assert {(f.check, f.subject) for f in report.findings} == {(promises.PAID, case.order_id)}, (
+        report.as_json()
+    )
     words = "was split by hand: order and payment committed it, inventory aborted it"
     hand = f"at inventory an operator decided: aborted ({REASON})"
     assert any(f"{words}; {hand}" in finding.words for finding in report.findings)
-    assert (await shop.post(f"/orders/{order_id}/cancel")).status_code == 202
-    await eventually(partial(status_of, shop, order_id), "CANCELLED")
-    assert (await stock_of(shop, sku), await balance_of(shop, customer)) == ((4, 0, 1), 1300)
+    assert (await shop.post(f"/orders/{case.order_id}/cancel")).status_code == 202
+    await eventually(partial(status_of, shop, case.order_id), "CANCELLED")
+    assert (await stock_of(shop, case.sku), await balance_of(shop, case.customer)) == ((4, 0, 1), 1300)
     report = await audit_stack(told, bound_s=30.0)
     assert report.violations == 0, report.as_json()
 
@@ -97,10 +119,7 @@ async def test_what_is_decided_by_hand_against_the_coordinator_is_seen_by_all(
 async def test_what_is_decided_by_hand_as_the_coordinator_would_breaks_nothing(
     faults: Faults, told: Told, shop: httpx.AsyncClient, inside: httpx.AsyncClient
 ) -> None:
-    sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=2000)
-    faults.put("orchestrator", point("hold", BEFORE_THE_DECISION))
-    order_id = (await order(shop, customer, {sku: 1}, wait=0, protocol="2pc")).json()["order_id"]
-    id = await asyncio.to_thread(faults.await_held, BEFORE_THE_DECISION)
+    id, order_id, sku, customer = await held(shop, faults)
     done = await resolve(inside, id, outcome="commit")
     states = dict.fromkeys(("order", "inventory", "payment"), "committed")
     assert (done.status_code, done.json()["participants"]) == (200, states)
