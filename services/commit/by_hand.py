@@ -24,7 +24,6 @@ from services.contract.commit import (
     Resolution,
     Resolved,
     Waiter,
-    Work,
 )
 from services.runtime.http import read_body, require
 from services.runtime.ids import is_uuid
@@ -111,7 +110,7 @@ class DoubtRoutes:
             decision = await sql.fetchval(DECIDE, asked.transaction, asked.outcome, asked.reason)
         protocol, round = name[0].partition(":")[0], name[1]
         request = Commit(round) if asked.outcome == "committed" else Abort(round)
-        [answer] = await self._participant.handle([Call[Work](asked.transaction, protocol, request)])
+        [answer] = await self._participant.handle([Call(asked.transaction, protocol, request)])
         state = cast(Acked, answer).state.value
         async with self._database.connection() as sql:
             await sql.execute(FOUND, decision, state)
