@@ -93,10 +93,11 @@ from (
 ) s group by order_id order by order_id
 """
 
-# What operators have decided by hand in one database, about these transactions.
+# What operators have decided by hand in one database, about these transactions, and what then was so. A
+# process that died may have done it, and not lived to say so.
 BY_HAND = """
 select transaction_id::text, outcome, reason from heuristics
-where transaction_id = any($1::uuid[]) and found = outcome order by id
+where transaction_id = any($1::uuid[]) and coalesce(found, outcome) = outcome order by id
 """
 
 

@@ -7,7 +7,7 @@ they may, while orders are moving: the caller looks again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -74,6 +74,7 @@ class Split(NamedTuple):
 
     transaction: str
     protocol: str
+    opposite: tuple[str, ...]  # of what the coordinator decided
     committed: tuple[str, ...]
     aborted: tuple[str, ...]
 
@@ -107,7 +108,7 @@ class Picture(NamedTuple):
         others = tuple(name for name in PARTICIPANTS if name not in opposite)
         committed = self.sagas.order_outcome == "completed"
         sides = (others, opposite) if committed else (opposite, others)
-        return Split(transaction, protocol, *sides)
+        return Split(transaction, protocol, opposite, *sides)
 
     def bought(self, participant: str) -> bool:
         """Its commit, if it had one, was not aborted here alone."""
@@ -195,17 +196,19 @@ def _joined(parts: list[tuple[Callable[..., Any], list[Any]]]) -> list[Picture]:
 
 
 async def _with_hands(databases: Databases, batch: list[Picture]) -> list[Picture]:
-    """Of split orders also what was decided by hand. There are few, if any."""
-    split = {picture.order_id: picture.split.transaction for picture in batch if picture.split}
+    """Of split orders also what was decided by hand where it did not agree. There are few, if any."""
+    split = {picture.order_id: picture.split for picture in batch if picture.split}
     if not split:
         return batch
-    found: dict[str, dict[str, ByHand]] = {transaction: {} for transaction in split.values()}
+    found: dict[tuple[str, str], ByHand] = {}
     for name in PARTICIPANTS:
-        for transaction, outcome, reason in await databases[name].fetch(queries.BY_HAND, list(found)):
-            found[transaction][name] = ByHand(name, outcome, reason)
-    return [
-        picture._replace(by_hand=tuple(found[split[picture.order_id]].values()))
-        if picture.order_id in split
-        else picture
-        for picture in batch
-    ]
+        ids = [one.transaction for one in split.values() if name in one.opposite]
+        for transaction, outcome, reason in await databases[name].fetch(queries.BY_HAND, ids):
+            found[transaction, name] = ByHand(name, outcome, reason)
+    return [picture._replace(by_hand=_hands(picture.split, found)) for picture in batch]
+
+
+def _hands(split: Split | None, found: Mapping[tuple[str, str], ByHand]) -> tuple[ByHand, ...]:
+    if split is None:
+        return ()
+    return tuple(found[key] for name in split.opposite if (key := (split.transaction, name)) in found)
