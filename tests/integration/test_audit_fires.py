@@ -145,7 +145,8 @@ async def test_an_order_in_flight_is_no_violation(databases: Databases) -> None:
 
 
 SPLIT = """insert into transactions
-    (transaction_id, protocol, shard, epoch, running, state, works, traceparent, log, started_at, ended_at, outcome) values ('{request}', '2pc', {shard}, 1, false,
+    (transaction_id, protocol, shard, epoch, running, state, works, traceparent, log, started_at, ended_at,
+    outcome) values ('{request}', '2pc', {shard}, 1, false,
     '{{"orders": ["{order}"], "mixed": ["inventory"]}}', '', '', '', {ago}, {ago}, 'committed')"""
 CLAIM = """insert into transaction_orders (order_id, kind, transaction_id)
     values ('{order}', 'buy', '{request}')"""
