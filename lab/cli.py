@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from lab import bench_view, orders, state
+from lab import bench_view, doubt_view, orders, state
 from lab.audit import run as audit_run
 from lab.audit import view as audit_view
 from lab.bench import Options
 from lab.bench import bench as run_bench
 from lab.screen import emit, err, out
 from lab.seed import customer, seed, sku
-from lab.shop import Shop
+from lab.shop import Operator, Shop
 from lab.state import Trouble
 from lab.workload import PRODUCTS
 
@@ -34,6 +34,17 @@ class Protocol(StrEnum):
     TWO_PHASE = "2pc"
     TWO_PHASE_GROUP = "2pc-group"
     THREE_PHASE = "3pc"
+
+
+class Outcome(StrEnum):
+    COMMIT = "commit"
+    ABORT = "abort"
+
+
+class Participant(StrEnum):
+    ORDER = "order"
+    INVENTORY = "inventory"
+    PAYMENT = "payment"
 
 
 CLOSED = "At once. A closed loop: the next order starts when one is answered. 1024 fill the batches."
@@ -118,6 +129,47 @@ def trace_command(order: Annotated[str, typer.Argument(help="The order's id.")],
             emit(trace)
         else:
             orders.show_trace(trace)
+
+
+@app.command("doubt")
+def doubt_command(json: Json = False) -> None:
+    """Show the transactions in doubt: how long, which locks each participant holds, and whom they block."""
+    with troubles(), Operator(state.load()) as operator:
+        told = operator.must(operator.in_doubt()).body
+        if json:
+            emit(told)
+        else:
+            doubt_view.show(told)
+
+
+@app.command("retry")
+def retry_command(
+    id: Annotated[str, typer.Argument(help="The order's id, or a transaction's.")], json: Json = False
+) -> None:
+    """Ask at once what is unanswered, instead of waiting for the timer."""
+    with troubles(), Operator(state.load()) as operator:
+        told = operator.must(operator.retry(id)).body
+        if json:
+            emit(told)
+        else:
+            out.print(f"asked again: {', '.join(told['asked_again'])}")
+
+
+@app.command("resolve")
+def resolve_command(
+    transaction: Annotated[str, typer.Argument(help="The transaction's id, as `tradeoff doubt` shows it.")],
+    outcome: Annotated[Outcome, typer.Option(help="What becomes of it.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the decision.")],
+    at: Annotated[list[Participant] | None, typer.Option(help="Where; by default where it is held.")] = None,
+    json: Json = False,
+) -> None:
+    """Decide in the coordinator's place, and free the locks. A guess: it may yet decide otherwise."""
+    with troubles(), Operator(state.load()) as operator:
+        told = operator.must(operator.resolve(transaction, outcome, at or (), reason)).body
+        if json:
+            emit(told)
+        else:
+            doubt_view.show_resolved(told)
 
 
 @app.command("audit")

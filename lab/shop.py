@@ -1,4 +1,4 @@
-"""The shop's public API as this command calls it: one method a verb, over httpx."""
+"""The shop's API as this command calls it, for customers and operators: one method a verb, over httpx."""
 
 import math
 import secrets
@@ -40,12 +40,12 @@ def traced() -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
-class Shop:
+class _Door:
     """A connection to the shop; a call that finds nobody there is `Trouble`, never a traceback."""
 
-    def __init__(self, stack: Stack, timeout_s: float = 60.0) -> None:
-        self._url = stack.public_url
-        self._http = httpx.Client(base_url=stack.public_url, timeout=timeout_s, trust_env=False)
+    def __init__(self, url: str, timeout_s: float, headers: Mapping[str, str] | None = None) -> None:
+        self._url = url
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +67,19 @@ class Shop:
         except ValueError:
             told = {"detail": response.text[:200]}
         return Answer(response.status_code, told if isinstance(told, dict) else {"items": told})
+
+    def must(self, answer: Answer) -> Answer:
+        """The answer, when it is a success; `Trouble` in the shop's own words when not."""
+        if answer.code >= 400:
+            raise Trouble(f"The shop answered {answer.words()}")
+        return answer
+
+
+class Shop(_Door):
+    """Through nginx's public port."""
+
+    def __init__(self, stack: Stack, timeout_s: float = 60.0) -> None:
+        super().__init__(stack.public_url, timeout_s)
 
     def order(
         self,
@@ -104,8 +117,22 @@ class Shop:
         path, headers = f"/customers/{customer}/deposit", {"Idempotency-Key": f'"{fresh_key()}"'}
         return self.call("POST", path, {"amount": amount}, headers)
 
-    def must(self, answer: Answer) -> Answer:
-        """The answer, when it is a success; `Trouble` in the shop's own words when not."""
-        if answer.code >= 400:
-            raise Trouble(f"The shop answered {answer.words()}")
-        return answer
+
+class Operator(_Door):
+    """Through nginx's internal port, to whichever orchestrator answers."""
+
+    def __init__(self, stack: Stack) -> None:
+        token = {"Authorization": f"Bearer {stack.operator_token}"}
+        super().__init__(f"{stack.internal_url}/orchestrator", 30.0, token)
+
+    def in_doubt(self) -> Answer:
+        return self.call("GET", "/transactions?state=in-doubt&limit=1000")
+
+    def retry(self, id: str) -> Answer:
+        return self.call("POST", f"/transactions/{id}/retry")
+
+    def resolve(self, transaction: str, outcome: str, participants: Sequence[str], reason: str) -> Answer:
+        body: dict[str, Any] = {"outcome": outcome, "reason": reason}
+        if participants:
+            body["participants"] = list(participants)
+        return self.call("POST", f"/transactions/{transaction}/resolve", body)

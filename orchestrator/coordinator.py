@@ -103,8 +103,7 @@ class Coordinator:
         """
         await self._room.wait()
         for live, effects in await insist(partial(self._begin, starts)):
-            live.row.is_new = False
-            live.row.log.clear()
+            live.row.written()
             self._conduct(live, effects)
         if any(start.protocol == GROUPED for start in starts):
             with contextlib.suppress(TimeoutError):
@@ -251,7 +250,7 @@ class Coordinator:
             else:
                 break
         for live in owned:
-            live.row.log.clear()
+            live.row.written()
             live.refused.clear()
         return [live in owned for live in forced]
 

@@ -2,6 +2,7 @@
 
 from orchestrator.api import TransactionRoutes
 from orchestrator.coordinator import Coordinator
+from orchestrator.doubts import Doubts
 from orchestrator.driver import Driver
 from orchestrator.participants import Participants
 from orchestrator.shards import Shards
@@ -29,7 +30,8 @@ async def main(settings: Settings) -> None:
         return starts.is_attached and await parts.database.is_up()
 
     app = create_app("Tradeoff: transactions", DESCRIPTION, ready)
-    TransactionRoutes(parts.database, driver, settings.operator_token).add_to(app)
+    doubts = Doubts(parts.name, parts.database, participants)
+    TransactionRoutes(parts.database, driver, doubts, settings.operator_token).add_to(app)
     if settings.chaos:
         from services.chaos import seams
 

@@ -12,7 +12,20 @@ import structlog
 from orchestrator.core import exchange
 from orchestrator.kept_alive import KeptAlive
 from orchestrator.transactions import Row
-from services.contract.commit import PARTICIPANTS, PATH, Answers, Asked, Batch, Told
+from services.contract.commit import (
+    DOUBTS_PATH,
+    PARTICIPANTS,
+    PATH,
+    RESOLUTIONS_PATH,
+    Answers,
+    Asked,
+    Batch,
+    Doubt,
+    Doubts,
+    Resolution,
+    Resolved,
+    Told,
+)
 
 log = structlog.get_logger()
 
@@ -28,11 +41,16 @@ J. Nagle, "Congestion Control in IP/TCP Internetworks", RFC 896, 1984."""
 PATIENCE_S = 10.0
 """Longer than any lock wait. Who gives no answer is asked again by the transaction's own timer."""
 
+OPERATORS_PATIENCE_S = 3.0
+"""An operator rather hears that a participant is silent."""
+
 _answers = msgspec.json.Decoder(Answers)
+_doubts = msgspec.json.Decoder(Doubts)
+_resolved = msgspec.json.Decoder(Resolved)
 
 
 class Participants:
-    """`ask` one of them something."""
+    """`ask` one of them something, for a transaction; `doubts` and `resolve` are an operator's questions."""
 
     def __init__(self, lanes: Mapping[str, "_Lane"], client: httpx.AsyncClient) -> None:
         self._lanes = lanes
@@ -54,6 +72,26 @@ class Participants:
         """None when there was no answer: whether it was heard is unknown."""
         told = await self._lanes[name].ask(_asked(row, request))
         return None if told is None else _heard(name, request.round, told)
+
+    async def doubts(self, name: str) -> tuple[Doubt, ...] | None:
+        """What it has prepared. None: it does not answer."""
+        body = await self._call("GET", f"/{name}{DOUBTS_PATH}")
+        return None if body is None else _doubts.decode(body).doubts
+
+    async def resolve(self, name: str, resolution: Resolution) -> Resolved | None:
+        """None when there was no answer: whether it was done is unknown."""
+        body = await self._call("POST", f"/{name}{RESOLUTIONS_PATH}", msgspec.json.encode(resolution))
+        return None if body is None else _resolved.decode(body)
+
+    async def _call(self, method: str, path: str, content: bytes | None = None) -> bytes | None:
+        try:
+            async with asyncio.timeout(OPERATORS_PATIENCE_S):
+                response = await self._client.request(method, path, content=content)
+            response.raise_for_status()
+        except (httpx.HTTPError, TimeoutError) as error:
+            log.warning("participant not asked", path=path, error=repr(error))
+            return None
+        return response.content
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -11,9 +11,10 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from orchestrator import metrics
 from orchestrator.core.commit import Expired, RetryNow, TimedOut
 from orchestrator.core.commit import Transaction as State
-from orchestrator.core.commit_journal import Begun, Resumed, Seen
+from orchestrator.core.commit_journal import Begun, ByHand, Resumed, Seen
 from orchestrator.core.exchange import Acked, Voted
 from services.contract.commit import Protocol, Work
 from services.runtime.outbox import Transaction
@@ -43,7 +44,9 @@ UNOWNED = """
 """
 NUDGE = """
     UPDATE transactions t SET nudged = true FROM transaction_orders o
-    WHERE o.order_id = $1::uuid AND t.transaction_id = o.transaction_id AND t.running RETURNING o.kind
+    WHERE t.transaction_id = o.transaction_id AND t.running AND (t.transaction_id = $1::uuid
+        OR t.transaction_id IN (SELECT transaction_id FROM transaction_orders WHERE order_id = $1::uuid))
+    RETURNING o.kind
 """
 NUDGED = """
     UPDATE transactions SET nudged = false WHERE running AND nudged AND shard = ANY($1::smallint[])
@@ -64,8 +67,13 @@ LOGS = """
 """
 BY_STATE = f"{LISTED} WHERE running = $1 ORDER BY started_at DESC LIMIT $2"
 BY_ORDER = f"""
-    {LISTED} JOIN transaction_orders USING (transaction_id) WHERE order_id = $1::uuid ORDER BY started_at
+    {LISTED} WHERE transaction_id = $1::uuid
+        OR transaction_id IN (SELECT transaction_id FROM transaction_orders WHERE order_id = $1::uuid)
+    ORDER BY started_at
 """
+BY_IDS = f"{LISTED} WHERE transaction_id = ANY($1::uuid[])"
+WORKS = "SELECT transaction_id::text, works FROM transactions WHERE transaction_id = ANY($1::uuid[])"
+NOTE = "UPDATE transactions SET log = log || $2 WHERE transaction_id = $1::uuid"
 
 _state = msgspec.json.Decoder(State)
 _raw_line = msgspec.json.Decoder(tuple[float, str, str, msgspec.Raw])
@@ -102,9 +110,14 @@ class Row:
 
     @property
     def wanted(self) -> set[str]:
-        """The rows it is going to lock that others may want. A cancellation, which is rare, names none."""
-        customers = {f"customer {work.customer_id}" for work in self.works if work.customer_id}
-        return customers | {f"product {line.sku}" for work in self.works for line in work.lines}
+        """The rows it is going to lock."""
+        return rows_of(self.works)
+
+    def written(self) -> None:
+        """It is in the database as it is now."""
+        metrics.count(self.protocol, self.state.outcome, bool(self.state.mixed), self.log)
+        self.is_new = False
+        self.log.clear()
 
     @property
     def is_cancellation(self) -> bool:
@@ -149,9 +162,26 @@ def read(record: asyncpg.Record) -> Row:
     return Row(id, protocol, shard, _state.decode(state), _works.decode(works), traceparent, started_at)
 
 
-async def nudge(sql: asyncpg.Connection, order_id: str) -> list[str]:
-    """Makes the owner of this order's running transactions ask again; returns their kinds."""
-    return [row["kind"] for row in await sql.fetch(NUDGE, order_id)]
+async def nudge(sql: asyncpg.Connection, id: str) -> list[str]:
+    """Makes the owner of this transaction, or of this order's that run, ask again; returns their kinds."""
+    return sorted({row["kind"] for row in await sql.fetch(NUDGE, id)})
+
+
+async def note(sql: asyncpg.Connection, id: str, seen: Seen) -> bool:
+    """Adds what did not come from the owner to a transaction's log. False: no such transaction is known."""
+    return await sql.execute(NOTE, id, _line(seen)) != "UPDATE 0"
+
+
+async def wanted(sql: asyncpg.Connection, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The rows that each of these transactions wants, in words."""
+    return {id: sorted(rows_of(_works.decode(works))) for id, works in await sql.fetch(WORKS, ids)}
+
+
+def rows_of(works: Iterable[Work]) -> set[str]:
+    """Those that others may want, too. A cancellation, which is rare, names none."""
+    works = tuple(works)
+    customers = {f"customer {work.customer_id}" for work in works if work.customer_id}
+    return customers | {f"product {line.sku}" for work in works for line in work.lines}
 
 
 async def nudged(sql: asyncpg.Connection, shards: Iterable[int]) -> list[str]:
@@ -161,7 +191,7 @@ async def nudged(sql: asyncpg.Connection, shards: Iterable[int]) -> list[str]:
 
 EVENTS: dict[str, msgspec.json.Decoder[Any]] = {
     kind.__name__: msgspec.json.Decoder(kind)
-    for kind in (Begun, Resumed, Voted, Acked, TimedOut, Expired, RetryNow)
+    for kind in (Begun, ByHand, Resumed, Voted, Acked, TimedOut, Expired, RetryNow)
 }
 
 

@@ -52,11 +52,20 @@ def own_steps(p: Picture, participant: str, facts: str | None) -> Mapping[str, s
 
 def paid_gone_confirmed(p: Picture, _: Moment) -> Words:
     found = list(_paid_gone_confirmed(p))
-    if found and p.split:
-        how, (_protocol, *sides) = SPLIT.get(p.split.protocol, "was split"), p.split
-        committed, aborted = (" and ".join(side) for side in sides)
-        yield f"{how}: {committed} committed it, {aborted} aborted it"
+    if found:
+        yield from _split(p)
     yield from found
+
+
+def _split(p: Picture) -> Words:
+    if not p.split:
+        return
+    how = "was split by hand" if p.by_hand else SPLIT.get(p.split.protocol, "was split")
+    committed, aborted = (" and ".join(side) or "nobody" for side in (p.split.committed, p.split.aborted))
+    hands = "".join(
+        f"; at {hand.participant} an operator decided: {hand.outcome} ({hand.reason})" for hand in p.by_hand
+    )
+    yield f"{how}: {committed} committed it, {aborted} aborted it{hands}"
 
 
 def _paid_gone_confirmed(p: Picture) -> Words:
@@ -110,6 +119,7 @@ def every_order_ends(p: Picture, m: Moment) -> Words:
         return
     order = p.order
     if p.status == "PENDING" and m.overdue(order.created_at):
+        yield from _split(p)
         yield f"is PENDING since {time_of(order.created_at)}"
     if p.status == "CANCELLING" and order.cancel_requested_at and m.overdue(order.cancel_requested_at):
         yield f"is CANCELLING since {time_of(order.cancel_requested_at)}"

@@ -86,11 +86,18 @@ from (
                 when t.outcome = 'committed' and (t.state::jsonb -> 'orders') ? o.order_id::text
                 then 'completed' else 'compensated' end,
            t.started_at, t.ended_at,
-           (select t.protocol || ':' || string_agg(name, ',')
+           (select t.protocol || ':' || string_agg(name, ',') || ':' || t.transaction_id
             from jsonb_array_elements_text(t.state::jsonb -> 'mixed') as m (name)
             where t.protocol <> '2pc-group' or (t.state::jsonb -> 'orders') ? o.order_id::text)
     from (select * from transaction_orders {by:order_id}) o join transactions t using (transaction_id)
 ) s group by order_id order by order_id
+"""
+
+# What operators have decided by hand in one database, about these transactions, and what then was so. A
+# process that died may have done it, and not lived to say so.
+BY_HAND = """
+select transaction_id::text, outcome, reason from heuristics
+where transaction_id = any($1::uuid[]) and coalesce(found, outcome) = outcome order by id
 """
 
 

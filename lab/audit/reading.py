@@ -7,7 +7,7 @@ they may, while orders are moving: the caller looks again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -66,15 +66,25 @@ class SagaFacts(NamedTuple):
     cancel_outcome: str | None
     cancel_ended_at: datetime | None
     oldest_running: datetime | None
-    mixed: str | None  # "3pc:inventory,payment": did the opposite of how the commit that bought it ended
+    mixed: str | None  # "3pc:inventory,payment:ID": did the opposite of how the commit that bought it ended
 
 
 class Split(NamedTuple):
     """A commit that has ended differently at different participants."""
 
+    transaction: str
     protocol: str
+    opposite: tuple[str, ...]  # of what the coordinator decided
     committed: tuple[str, ...]
     aborted: tuple[str, ...]
+
+
+class ByHand(NamedTuple):
+    """An operator has decided that at this participant, in the coordinator's place."""
+
+    participant: str
+    outcome: str
+    reason: str
 
 
 class Picture(NamedTuple):
@@ -83,6 +93,7 @@ class Picture(NamedTuple):
     payment: PaymentFacts | None
     inventory: InventoryFacts | None
     sagas: SagaFacts | None
+    by_hand: tuple[ByHand, ...] = ()  # of an order that is split
 
     @property
     def status(self) -> str | None:
@@ -92,11 +103,12 @@ class Picture(NamedTuple):
     def split(self) -> Split | None:
         if not self.sagas or not self.sagas.mixed:
             return None
-        protocol, _, names = self.sagas.mixed.partition(":")
+        protocol, names, transaction = self.sagas.mixed.split(":")
         opposite = tuple(name for name in PARTICIPANTS if name in names.split(","))
         others = tuple(name for name in PARTICIPANTS if name not in opposite)
         committed = self.sagas.order_outcome == "completed"
-        return Split(protocol, others, opposite) if committed else Split(protocol, opposite, others)
+        sides = (others, opposite) if committed else (opposite, others)
+        return Split(transaction, protocol, opposite, *sides)
 
     def bought(self, participant: str) -> bool:
         """Its commit, if it had one, was not aborted here alone."""
@@ -155,7 +167,7 @@ async def pictures(databases: Databases, ids: Sequence[UUID] | None = None) -> A
         while any(stream.rows for stream in streams):
             # Beyond the end of the shortest chunk, another stream may still have rows to come.
             bound = min((s.rows[-1][0] for s in streams if not s.over and s.rows), default=None)
-            batch = _joined([(s.facts, s.take(bound)) for s in streams])
+            batch = await _with_hands(databases, _joined([(s.facts, s.take(bound)) for s in streams]))
             ahead = asyncio.gather(*(stream.fill() for stream in streams))
             try:
                 await asyncio.sleep(
@@ -181,3 +193,22 @@ def _joined(parts: list[tuple[Callable[..., Any], list[Any]]]) -> list[Picture]:
             found.setdefault(order_id, [None, None, None, None])[place] = facts(*values)
     # SOURCES is read sagas first; a picture shows the order first.
     return [Picture(key, v[3], v[1], v[2], v[0]) for key, v in sorted(found.items())]
+
+
+async def _with_hands(databases: Databases, batch: list[Picture]) -> list[Picture]:
+    """Of split orders also what was decided by hand where it did not agree. There are few, if any."""
+    split = {picture.order_id: picture.split for picture in batch if picture.split}
+    if not split:
+        return batch
+    found: dict[tuple[str, str], ByHand] = {}
+    for name in PARTICIPANTS:
+        ids = [one.transaction for one in split.values() if name in one.opposite]
+        for transaction, outcome, reason in await databases[name].fetch(queries.BY_HAND, ids):
+            found[transaction, name] = ByHand(name, outcome, reason)
+    return [picture._replace(by_hand=_hands(picture.split, found)) for picture in batch]
+
+
+def _hands(split: Split | None, found: Mapping[tuple[str, str], ByHand]) -> tuple[ByHand, ...]:
+    if split is None:
+        return ()
+    return tuple(found[key] for name in split.opposite if (key := (split.transaction, name)) in found)

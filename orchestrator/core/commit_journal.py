@@ -11,7 +11,7 @@ from typing import Protocol
 
 from orchestrator.core import commit
 from orchestrator.core.clocks import Clocks, Entry, Kind
-from orchestrator.core.commit import Ended, Event, Force, Phase, Refuse, Send, Transaction, Turn
+from orchestrator.core.commit import Ended, Event, Force, Outcome, Phase, Refuse, Send, Transaction, Turn
 from orchestrator.core.exchange import Acked, Prepare, Round, Voted
 
 
@@ -43,12 +43,23 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class ByHand:
+    """An operator decided in the coordinator's place; and what the `participants` then said. The coordinator
+    knows nothing of it until it asks them."""
+
+    outcome: Outcome
+    participants: tuple[str, ...]
+    reason: str = ""
+    found: tuple[str, ...] = ()  # the state of each; empty when they were about to be told
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """An event as the coordinator `node` saw it, at its own clock, in seconds since the epoch."""
 
     at: float
     node: str
-    event: Event | Begun | Resumed
+    event: Event | Begun | Resumed | ByHand
 
 
 def unfold(
@@ -68,7 +79,10 @@ class _History:
     clocks: Clocks
     requests: dict[tuple[str, Round, str], Entry] = field(default_factory=dict)
 
-    def saw(self, core: Core, line: Seen, before: Transaction | None) -> Transaction:
+    def saw(self, core: Core, line: Seen, before: Transaction | None) -> Transaction | None:
+        if isinstance(line.event, ByHand):
+            self._by_hand(line, line.event)
+            return before
         sent = self._participant(line) if isinstance(line.event, Voted | Acked) else None
         after, effects = _replay(core, before, line.event)
         useful = bool(effects) or after != before
@@ -79,6 +93,15 @@ class _History:
             if not (ends and isinstance(effect, Force)):  # one line for both
                 self._effect(line, after, effect)
         return after
+
+    def _by_hand(self, line: Seen, event: ByHand) -> None:
+        for name, state in zip(event.participants, event.found, strict=False):
+            self.clocks.add(line.at, name, name, "state", f"{state}, resolved by hand")
+        if not event.found:
+            what = (
+                f"an operator decides: {event.outcome} at {' and '.join(event.participants)} ({event.reason})"
+            )
+            self.clocks.add(line.at, line.node, "orchestrator", "received", what)
 
     def _effect(self, line: Seen, txn: Transaction, effect: commit.Effect) -> None:
         match effect:

@@ -20,3 +20,17 @@ BRANCHES_1 = """
     CREATE TABLE awake (since timestamptz NOT NULL, until timestamptz NOT NULL);
     INSERT INTO awake VALUES (now(), now());
 """
+
+HEURISTICS_1 = """
+    -- What operators have decided here in the coordinator's place. The word is XA's.
+    CREATE TABLE heuristics (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        transaction_id uuid NOT NULL,
+        outcome text NOT NULL CHECK (outcome IN ('committed', 'aborted')),
+        reason text NOT NULL,
+        decided_at timestamptz NOT NULL DEFAULT now(),
+        -- How it was when that had been done. NULL: the process died before it could say.
+        found text
+    );
+    CREATE INDEX heuristics_of ON heuristics (transaction_id);
+"""

@@ -25,6 +25,7 @@ import asyncpg
 import httpx
 import msgspec
 import structlog
+from prometheus_client import Gauge
 
 from orchestrator.core import exchange as core
 from orchestrator.core import termination
@@ -59,6 +60,15 @@ BEAT = """
     UPDATE awake SET until = greatest(until, clock_timestamp()), since = CASE
         WHEN until < clock_timestamp() - make_interval(secs => $1) THEN clock_timestamp() ELSE since END
 """
+DOUBT = """
+    SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(prepared)), 0)::float8
+    FROM pg_prepared_xacts WHERE database = current_database()
+"""
+PREPARED = Gauge(
+    "tradeoff_prepared_transactions", "Transactions that this service has prepared, all replicas"
+)
+OLDEST_S = Gauge("tradeoff_oldest_prepared_seconds", "How long the oldest of them has been in doubt")
+
 SILENT = """
     SELECT gid FROM pg_prepared_xacts
     WHERE database = current_database() AND gid LIKE '3pc:%' AND prepared < now() - make_interval(secs => $1)
@@ -93,6 +103,9 @@ class Terminator:
             try:
                 async with self._database.connection() as sql:
                     await sql.execute(BEAT, DEAD_AFTER_S)
+                    [(prepared, oldest_s)] = await sql.fetch(DOUBT)
+                PREPARED.set(prepared)
+                OLDEST_S.set(oldest_s)
             except (*RETRIABLE, asyncpg.PostgresError) as error:
                 log.warning("cannot say that it lives", error=repr(error))
             await asyncio.sleep(BEAT_EVERY_S)

@@ -11,6 +11,9 @@ from services.contract.messages import Line, Message
 PATH = "/participant/batches"
 """Where every participant takes them. Not for the public: it asks for the participants' credential."""
 
+DOUBTS_PATH, RESOLUTIONS_PATH = "/participant/doubts", "/participant/resolutions"
+"""What a participant has prepared; and where it is told by hand what becomes of that. The same credential."""
+
 PARTICIPANTS = ("order", "inventory", "payment")
 """In the order of election; `in_turn` asks in this order, too."""
 
@@ -66,3 +69,45 @@ class Batch(Message, frozen=True):
 class Answers(Message, frozen=True):
     answers: tuple[Told, ...]
     participant: str
+
+
+class Waiter(Message, frozen=True):
+    """A session of the participant's database that cannot go on, and what it is doing."""
+
+    process: int  # Postgres's
+    waits_s: float
+    statement: str
+
+
+class Doubt(Message, frozen=True):
+    """A transaction that one participant has prepared, and whose end it does not know."""
+
+    gid: str
+    transaction: str
+    epoch: int
+    number: int
+    prepared_s: float  # so long ago
+    precommitted: bool
+    tables: tuple[str, ...]  # in which it has locked rows
+    waiters: tuple[Waiter, ...] = ()  # for those rows, or for somebody who waits for them
+
+
+class Doubts(Message, frozen=True):
+    participant: str
+    doubts: tuple[Doubt, ...]
+
+
+class Resolution(Message, frozen=True):
+    """An operator's decision, in place of the coordinator's; `reason` in the operator's words."""
+
+    transaction: str
+    outcome: Literal["committed", "aborted"]
+    reason: str
+
+
+class Resolved(Message, frozen=True):
+    """`state` is how it is then, as in `Told`; if it was not in doubt, nothing was done, and none is told."""
+
+    participant: str
+    was_in_doubt: bool
+    state: str

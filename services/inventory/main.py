@@ -2,6 +2,7 @@
 
 import httpx
 
+from services.commit.by_hand import DoubtRoutes
 from services.commit.participant import tell_nobody
 from services.commit.route import ParticipantRoute
 from services.commit.termination import Terminator
@@ -48,6 +49,7 @@ async def main(settings: Settings) -> None:
 
     app = create_app("Tradeoff: inventory", DESCRIPTION, ready)
     ProductRoutes(parts.name, parts.front, parts.outbox).add_to(app)
+    DoubtRoutes("inventory", taking_part).add_to(app)
     if settings.chaos:
         from services.chaos import seams
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import httpx
 
+from services.commit.by_hand import DoubtRoutes
 from services.commit.route import ParticipantRoute
 from services.commit.termination import Terminator
 from services.contract import commit, topics
@@ -50,6 +51,7 @@ async def main(settings: Settings) -> None:
     app = create_app("Tradeoff: orders", DESCRIPTION, ready)
     routes = OrderRoutes(parts.name, parts.front, parts.outbox, answers, placing, internal)
     routes.add_to(app)
+    DoubtRoutes("order", taking_part).add_to(app)
     if settings.chaos:
         from services.chaos import seams
 

@@ -42,7 +42,7 @@ class Desk:
     """One participant, asked as a coordinator would ask it, and its database."""
 
     def __init__(self, stack: Stack, service: str, work: OrderWork | None = None) -> None:
-        self.url: str = f"{stack.told['databases'][service]['owner']}_test"
+        self.url = database_of(stack, service, "test")
         self.route = ParticipantRoute(service, self.url, work or WORK[service], tell_nobody, "a token")
         self.database = self.route.participant.deciding
 
@@ -76,9 +76,7 @@ class Desk:
 async def desk(stack: Stack, service: str, work: OrderWork | None = None) -> AsyncIterator[Desk]:
     """Nothing is there yet; whatever it leaves prepared is rolled back."""
     opened = Desk(stack, service, work)
-    if opened.url not in _made:
-        await _make(stack, service, opened.url)
-        _made.add(opened.url)
+    await make(stack, service, opened.url)
     await clear(opened.url, service)
     try:
         yield opened
@@ -87,7 +85,16 @@ async def desk(stack: Stack, service: str, work: OrderWork | None = None) -> Asy
         await opened.route.participant.close()
 
 
-async def _make(stack: Stack, service: str, url: str) -> None:
+def database_of(stack: Stack, service: str, whose: str) -> str:
+    """The address of a database that is not the shop's, on the same server."""
+    return f"{stack.told['databases'][service]['owner']}_{whose}"
+
+
+async def make(stack: Stack, service: str, url: str) -> None:
+    """Once; with the service's tables, empty."""
+    if url in _made:
+        return
+    _made.add(url)
     password = credentials.load(stack.layout.credentials)["postgres"]
     parts = urlsplit(url)
     server = await asyncpg.connect(f"postgresql://postgres:{password}@{parts.hostname}:{parts.port}/postgres")

@@ -1,22 +1,24 @@
 """Each promise of the audit, broken once on purpose in real Postgres: the audit names it, and the culprit.
 
-Everything is planted in transactions that are rolled back, with accounts and a product of its own, so the
-stack that lends its databases never sees any of it.
+Everything is planted in transactions that are rolled back, in databases where nothing else is.
 """
 
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID
 from zlib import crc32
 
 import pytest
 import pytest_asyncio
 
+from infra.native import Stack
 from lab import state
 from lab.audit import promises
 from lab.audit.run import Report, audit
 from lab.databases import Databases, connected
 from services.contract.topics import PARTITIONS
+from tests.integration.commits import database_of, make
 from tests.integration.damages import CONFIRMED, DAMAGES, FREE_CHECKS, SET_ORDER
 
 ORDER = UUID(int=random.Random(3).getrandbits(128))
@@ -27,9 +29,18 @@ SHARD = crc32(str(ORDER).encode()) % PARTITIONS
 
 
 @pytest_asyncio.fixture
-async def databases(told: state.Stack) -> AsyncIterator[Databases]:
+async def quiet(native: Stack, told: state.Stack) -> state.Stack:
+    """The servers of the stack, and databases without the orders of other tests."""
+    urls = {service: database_of(native, service, "audit") for service in state.SERVICES}
+    for service, url in urls.items():
+        await make(native, service, url)
+    return replace(told, databases={service: state.Login(url, url) for service, url in urls.items()})
+
+
+@pytest_asyncio.fixture
+async def databases(quiet: state.Stack) -> AsyncIterator[Databases]:
     """The four databases as their owners see them, in transactions that end in a rollback."""
-    async with connected(told, state.SERVICES, "owner") as found:
+    async with connected(quiet, state.SERVICES, "owner") as found:
         transactions = [connection.transaction() for connection in found.values()]
         for transaction in transactions:
             await transaction.start()
@@ -101,8 +112,8 @@ async def test_an_order_stuck_behind_a_dead_letter_is_found(databases: Databases
 
 
 @pytest.mark.asyncio
-async def test_an_old_prepared_transaction_is_found(databases: Databases, told: state.Stack) -> None:
-    async with connected(told, ["payment"], "owner") as other:
+async def test_an_old_prepared_transaction_is_found(databases: Databases, quiet: state.Stack) -> None:
+    async with connected(quiet, ["payment"], "owner") as other:
         await other["payment"].execute("begin; select txid_current(); prepare transaction 'audit-test'")
         try:
             report = await audit(databases, 0.0, between_s=0.01)
@@ -131,3 +142,27 @@ async def test_an_order_in_flight_is_no_violation(databases: Databases) -> None:
         )
     )
     assert list((await audit(databases, BOUND_S, between_s=0.01)).findings) == []
+
+
+SPLIT = """insert into transactions
+    (transaction_id, protocol, shard, epoch, running, state, works, traceparent, log, started_at, ended_at,
+    outcome) values ('{request}', '2pc', {shard}, 1, false,
+    '{{"orders": ["{order}"], "mixed": ["inventory"]}}', '', '', '', {ago}, {ago}, 'committed')"""
+CLAIM = """insert into transaction_orders (order_id, kind, transaction_id)
+    values ('{order}', 'buy', '{request}')"""
+HAND = "insert into heuristics (transaction_id, outcome, reason, found) values ('{request}', '%s', 'why', %s)"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("found", ["'aborted'", "null"], ids=["done", "died-before-it-could-say"])
+async def test_who_split_an_order_by_hand_is_named(databases: Databases, found: str) -> None:
+    await databases["orchestrator"].execute(filled("delete from sagas"))
+    await databases["orchestrator"].execute(filled(SPLIT))
+    await databases["orchestrator"].execute(filled(CLAIM))
+    for table in ("holds", "inbox", "heuristics"):
+        await databases["inventory"].execute(f"delete from {table}")
+    await databases["payment"].execute(filled(HAND % ("committed", "'committed'")))  # as the coordinator
+    report = await report_after(databases, "inventory", HAND % ("aborted", found))
+    hand = "inventory aborted it; at inventory an operator decided: aborted (why)"
+    words = f"order {ORDER} was split by hand: order and payment committed it, {hand}"
+    assert words in [f.words for f in report.findings if f.check == promises.PAID]

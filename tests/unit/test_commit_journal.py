@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core import three_phase, two_phase
 from orchestrator.core.clocks import Entry
 from orchestrator.core.commit import TimedOut, Transaction, token
-from orchestrator.core.commit_journal import Begun, Resumed, Seen, unfold
+from orchestrator.core.commit_journal import Begun, ByHand, Resumed, Seen, unfold
 from orchestrator.core.exchange import Acked, Refusal, Round, State, Voted
 
 WHO = ("order", "inventory", "payment")
@@ -93,3 +93,16 @@ def test_what_changes_nothing_is_marked_late() -> None:
         "received",
         "late",
     ]
+
+
+def test_what_an_operator_decides_is_in_the_journal_and_moves_nobody() -> None:
+    asked = ByHand("aborted", ("inventory",), "nobody will come")
+    done = ByHand("aborted", ("inventory",), "nobody will come", ("aborted",))
+    plain = [Begun(WHO, ("o",), 1, False), *votes()]
+    entries = unfold(two_phase, "t", lines(*plain[:2], asked, done, *plain[2:]))
+    own = told(entries, "orchestrator")
+    decision = "an operator decides: aborted at inventory (nobody will come)"
+    assert own.index("votes yes") < own.index(decision) < own.index("durable: committing")
+    assert "aborted, resolved by hand" in told(entries, "inventory")
+    own.remove(decision)
+    assert own == told(unfold(two_phase, "t", lines(*plain)), "orchestrator")

@@ -10,7 +10,7 @@ import pytest
 
 from lab.audit import promises
 from lab.audit.orders import Moment, judge, moving
-from lab.audit.reading import InventoryFacts, OrderFacts, PaymentFacts, Picture, SagaFacts
+from lab.audit.reading import ByHand, InventoryFacts, OrderFacts, PaymentFacts, Picture, SagaFacts
 from services.contract.topics import PARTITIONS
 
 ID, REQUEST = UUID(int=7), UUID(int=8)
@@ -66,7 +66,7 @@ SPLIT = Picture(
     ORDER._replace(steps="commit.1=done"),
     None,
     None,
-    SAGAS._replace(mixed="3pc:inventory,payment"),
+    SAGAS._replace(mixed=f"3pc:inventory,payment:{ID}"),
 )
 REPAIRED = Picture(
     ID,
@@ -74,14 +74,17 @@ REPAIRED = Picture(
     PaymentFacts(None, None, None, None, "commit.1=done"),
     InventoryFacts(None, None, "commit.1=done"),
     SAGAS._replace(
-        mixed="3pc:inventory,payment", cancel_running=False, cancel_outcome="completed", cancel_ended_at=NOW
+        mixed=f"3pc:inventory,payment:{ID}",
+        cancel_running=False,
+        cancel_outcome="completed",
+        cancel_ended_at=NOW,
     ),
 )
 # The same, had the coordinator heard of an abort first.
 OTHERWISE = REPAIRED._replace(
     order=REPAIRED.order
     and REPAIRED.order._replace(steps="commit.1=done,commit.2=done,order.reject=refused"),
-    sagas=REPAIRED.sagas and REPAIRED.sagas._replace(mixed="3pc:order", order_outcome="compensated"),
+    sagas=REPAIRED.sagas and REPAIRED.sagas._replace(mixed=f"3pc:order:{ID}", order_outcome="compensated"),
 )
 IN_FLIGHT = Picture(
     ID,
@@ -103,7 +106,7 @@ IN_FLIGHT = Picture(
         IN_FLIGHT,
         REPAIRED,
         OTHERWISE,
-        Picture(ID, *4 * [None]),
+        Picture(ID, None, None, None, None),
     ],
 )
 def test_an_order_that_keeps_every_promise_is_not_accused(picture: Picture) -> None:
@@ -165,6 +168,18 @@ def test_a_broken_promise_is_named(
 
 def test_a_split_order_breaks_one_promise_and_no_other() -> None:
     assert {finding.check for finding in judge(SPLIT, MOMENT)} == {promises.PAID}
+
+
+def test_who_split_an_order_by_hand_is_named_with_the_reason() -> None:
+    hand = ByHand("inventory", "aborted", "nobody will come")
+    sagas = SAGAS._replace(mixed=f"2pc:inventory:{ID}")
+    sold = SPLIT._replace(payment=PAYMENT._replace(steps="commit.1=done"), sagas=sagas, by_hand=(hand,))
+    words = "was split by hand: order and payment committed it, inventory aborted it"
+    found = [finding.words for finding in judge(sold, MOMENT) if finding.check == promises.PAID]
+    assert f"order {ID} {words}; at inventory an operator decided: aborted (nobody will come)" in found
+    pending = sold._replace(order=IN_FLIGHT.order and IN_FLIGHT.order._replace(created_at=BEGAN))
+    found = [finding.words for finding in judge(pending, MOMENT) if finding.check == promises.ENDS]
+    assert any("was split by hand" in words for words in found)
 
 
 def test_money_of_an_order_that_nobody_knows_is_a_violation() -> None:

@@ -17,7 +17,7 @@ ROUTES: dict[str, Any] = {
     "order": OrderRoutes("order-1", *[NOTHING] * 5),
     "payment": CustomerRoutes(NOTHING),
     "inventory": ProductRoutes("inventory-1", NOTHING, NOTHING),
-    "orchestrator": TransactionRoutes(NOTHING, NOTHING, "token"),
+    "orchestrator": TransactionRoutes(NOTHING, NOTHING, NOTHING, "token"),
 }
 
 

@@ -1,0 +1,47 @@
+"""How `tradeoff doubt` and `tradeoff resolve` show what they have heard."""
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lab.screen import out
+
+
+def show(told: dict[str, Any]) -> None:
+    """What is in doubt, who holds what, and whom that blocks."""
+    for transaction in told["transactions"]:
+        _show(transaction)
+    if not told["transactions"]:
+        out.print("Nothing is in doubt.")
+    if hidden := told["in_doubt"] - len(told["transactions"]):
+        out.print(f"… and {hidden:,} more.")
+    for name in told["silent"]:
+        out.print(f"[yellow]{name} does not answer: what it holds is not shown.[/]")
+
+
+def _show(transaction: dict[str, Any]) -> None:
+    age = f"in doubt for {transaction['in_doubt_s']:.1f} s"
+    if transaction["orphan"]:
+        out.print(f"[bold]{transaction['transaction_id']}[/]: {age}; no coordinator knows it")
+    else:
+        decision = transaction["decision"] or "undecided"
+        told = f"{transaction['protocol']}, {transaction['phase']}, {decision}, {age}"
+        out.print(f"[bold]{transaction['transaction_id']}[/]: {told}")
+        out.print(f"  orders {', '.join(transaction['orders'])}")
+        if transaction["wants"]:
+            out.print(escape(f"  it wants {', '.join(transaction['wants'])}"))
+    table = Table(box=None, padding=(0, 2))
+    for column in ("participant", "state", "prepared", "locks rows of", "blocks"):
+        table.add_column(column)
+    for name, held in transaction["participants"].items():
+        waiters = [f"{w['waits_s']:.1f} s: {' '.join(w['statement'].split())[:60]}" for w in held["blocks"]]
+        prepared, tables = f"{held['prepared_s']:.1f} s ago", ", ".join(held["tables"])
+        table.add_row(name, held["state"], prepared, tables, escape("\n".join(waiters) or "nobody"))
+    out.print(table)
+
+
+def show_resolved(told: dict[str, Any]) -> None:
+    for name, state in told["participants"].items():
+        out.print(f"{name}: {state}")
+    out.print("If the coordinator decides otherwise, the order is split: `tradeoff audit` will name it.")

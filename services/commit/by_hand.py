@@ -1,0 +1,144 @@
+"""What an operator can see of a participant's transactions in doubt, and decide in the coordinator's place.
+
+Such a decision is called *heuristic* (X/Open, "Distributed transaction processing: the XA specification",
+1991, section 2.2.3): it frees the locks, and is wrong when the coordinator decides otherwise. So it is
+written down first, and the coordinator, which still tells and asks everybody, hears what was done.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import asyncpg
+import msgspec
+from fastapi import FastAPI, Request, Response
+
+from orchestrator.core.exchange import Abort, Acked, Commit
+from orchestrator.core.participant import read_gid
+from services.commit.participant import Call
+from services.commit.route import ParticipantRoute
+from services.contract.commit import (
+    DOUBTS_PATH,
+    RESOLUTIONS_PATH,
+    Doubt,
+    Doubts,
+    Resolution,
+    Resolved,
+    Waiter,
+)
+from services.runtime.http import read_body, require
+from services.runtime.ids import is_uuid
+from services.runtime.problems import Problem
+
+MOST_SHOWN, LONGEST_STATEMENT = 1_000, 200
+LARGEST_RESOLUTION, LONGEST_REASON = 1 << 14, 500
+
+# A prepared transaction belongs to no process: its locks have no pid, and bear its number as -1/number.
+PREPARED = """
+    SELECT p.gid, extract(epoch FROM clock_timestamp() - p.prepared)::float8 AS prepared_s,
+        n.transaction_id IS NOT NULL AS precommitted,
+        ARRAY(SELECT DISTINCT l.relation::regclass::text
+              FROM pg_locks own JOIN pg_locks l USING (virtualtransaction)
+              JOIN pg_class c ON c.oid = l.relation AND c.relkind = 'r'
+              WHERE own.transactionid = p.transaction AND own.granted AND own.pid IS NULL AND l.pid IS NULL
+                AND l.mode = 'RowExclusiveLock' ORDER BY 1) AS tables
+    FROM pg_prepared_xacts p LEFT JOIN precommits n
+        ON n.transaction_id::text = split_part(split_part(p.gid, '/', 1), ':', 2)
+    WHERE p.database = current_database() ORDER BY p.prepared LIMIT $1
+"""
+WAITERS = """
+    WITH RECURSIVE waiting AS (
+        SELECT p.gid, l.pid FROM pg_locks l JOIN pg_prepared_xacts p ON l.transactionid = p.transaction
+        WHERE NOT l.granted AND p.database = current_database()
+        UNION
+        SELECT w.gid, a.pid FROM waiting w JOIN pg_stat_activity a
+            ON a.wait_event_type = 'Lock' AND w.pid = ANY(pg_blocking_pids(a.pid))
+    )
+    SELECT w.gid, w.pid, left(a.query, $1) AS statement,
+        extract(epoch FROM clock_timestamp() - a.query_start)::float8 AS waits_s
+    FROM waiting w JOIN pg_stat_activity a USING (pid) ORDER BY a.query_start
+"""
+GIDS = """
+    SELECT gid FROM pg_prepared_xacts
+    WHERE database = current_database() AND split_part(split_part(gid, '/', 1), ':', 2) = $1::text
+"""
+DECIDE = """
+    INSERT INTO heuristics (transaction_id, outcome, reason) VALUES ($1::uuid, $2, $3) RETURNING id
+"""
+FOUND = "UPDATE heuristics SET found = $2 WHERE id = $1"
+
+_resolutions = msgspec.json.Decoder(Resolution)
+_encode = msgspec.json.Encoder().encode
+
+
+class DoubtRoutes:
+    """One service's transactions in doubt, for those who bear the participants' credential."""
+
+    def __init__(self, name: str, route: ParticipantRoute) -> None:
+        self._name = name
+        self._token = route.token
+        self._participant = route.participant
+        self._database = route.participant.deciding
+
+    def add_to(self, app: FastAPI) -> None:
+        app.get(DOUBTS_PATH, include_in_schema=False)(self._get)
+        app.post(RESOLUTIONS_PATH, include_in_schema=False)(self._post)
+
+    async def _get(self, request: Request) -> Response:
+        require(request, self._token, "participant")
+        return _answer(await self.doubts())
+
+    async def _post(self, request: Request) -> Response:
+        """Raises Problem 401, 413, 415 or 422; then nothing was done."""
+        require(request, self._token, "participant")
+        return _answer(await self.resolve(_read(await read_body(request, LARGEST_RESOLUTION))))
+
+    async def doubts(self) -> Doubts:
+        """All that is prepared here and bears a name of ours, the oldest first."""
+        async with self._database.connection() as sql:
+            prepared = await sql.fetch(PREPARED, MOST_SHOWN)
+            waiters = await sql.fetch(WAITERS, LONGEST_STATEMENT)
+        found = (_doubt(row, waiters) for row in prepared)
+        return Doubts(self._name, tuple(doubt for doubt in found if doubt))
+
+    async def resolve(self, asked: Resolution) -> Resolved:
+        """Ends a transaction that is in doubt here, and keeps why. What somebody decides meanwhile,
+        coordinator or peers, stands; the answer tells how it is then."""
+        async with self._database.connection() as sql:
+            name = read_gid(await sql.fetchval(GIDS, asked.transaction) or "")
+            if name is None:
+                return Resolved(self._name, False, "")
+            decision = await sql.fetchval(DECIDE, asked.transaction, asked.outcome, asked.reason)
+        protocol, round = name[0].partition(":")[0], name[1]
+        request = Commit(round) if asked.outcome == "committed" else Abort(round)
+        [answer] = await self._participant.handle([Call(asked.transaction, protocol, request)])
+        state = cast(Acked, answer).state.value
+        async with self._database.connection() as sql:
+            await sql.execute(FOUND, decision, state)
+        return Resolved(self._name, True, state)
+
+
+def _doubt(row: asyncpg.Record, waiters: Sequence[asyncpg.Record]) -> Doubt | None:
+    gid, prepared_s, precommitted, tables = row
+    if (name := read_gid(gid)) is None:
+        return None
+    transaction, round = name[0].partition(":")[2], name[1]
+    mine = tuple(Waiter(w["pid"], w["waits_s"], w["statement"]) for w in waiters if w["gid"] == gid)
+    return Doubt(gid, transaction, round.epoch, round.number, prepared_s, precommitted, tuple(tables), mine)
+
+
+def _read(body: bytes) -> Resolution:
+    try:
+        asked = _resolutions.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Problem(422, "invalid-request", str(error)) from None
+    if not is_uuid(asked.transaction):
+        raise Problem(422, "invalid-request", "the transaction's id is no UUID in its usual form")
+    if not 0 < len(asked.reason) <= LONGEST_REASON or "\0" in asked.reason:
+        raise Problem(
+            422, "invalid-request", f"a reason has 1 to {LONGEST_REASON} characters, none of them NUL"
+        )
+    return asked
+
+
+def _answer(message: Doubts | Resolved) -> Response:
+    return Response(_encode(message), media_type="application/json")
