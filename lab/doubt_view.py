@@ -35,7 +35,7 @@ def _show(transaction: dict[str, Any]) -> None:
     for column in ("participant", "state", "prepared", "locks rows of", "blocks"):
         table.add_column(column)
     for name, held in transaction["participants"].items():
-        waiters = [f"{w['waits_s']:.1f} s: {' '.join(w['statement'].split())[:60]}" for w in held["blocks"]]
+        waiters = [f"{w['waits_s']:.1f} s: {_plain(w['statement'])[:60]}" for w in held["blocks"]]
         prepared, tables = f"{held['prepared_s']:.1f} s ago", ", ".join(held["tables"])
         table.add_row(name, held["state"], prepared, tables, escape("\n".join(waiters) or "nobody"))
     out.print(table)
@@ -45,3 +45,7 @@ def show_resolved(told: dict[str, Any]) -> None:
     for name, state in told["participants"].items():
         out.print(f"{name}: {state}")
     out.print("If the coordinator decides otherwise, the order is split: `tradeoff audit` will name it.")
+
+
+def _plain(statement: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in statement).split())

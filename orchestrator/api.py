@@ -37,7 +37,7 @@ class Decision(Strict):
     )
     outcome: Literal["commit", "abort"]
     participants: Annotated[list[Literal["order", "inventory", "payment"]], Field(min_length=1)] | None = None
-    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class TransactionRoutes:

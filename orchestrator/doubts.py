@@ -23,7 +23,7 @@ from services.contract.commit import PARTICIPANTS, Doubt, Resolution
 from services.runtime.database import Database
 from services.runtime.problems import Problem
 
-NO_ANSWER = "no answer: ask again"
+NO_ANSWER, TOO_LATE = "no answer: ask again", "not in doubt any more: nothing was done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,12 @@ class Doubts:
         assert outcome
         resolution = Resolution(id, outcome, reason)
         answers = await asyncio.gather(*(self._participants.resolve(name, resolution) for name in names))
-        states = {name: told.state for name, told in zip(names, answers, strict=True) if told}
+        heard_of = {name: told for name, told in zip(names, answers, strict=True) if told}
+        states = {name: told.state for name, told in heard_of.items() if told.was_in_doubt}
         async with self._database.connection() as sql:
             done = ByHand(outcome, tuple(states), reason, tuple(states.values()))
             await transactions.note(sql, id, Seen(time.time(), self._name, done))
-        told = {name: states.get(name, NO_ANSWER) for name in names}
+        told = {name: states.get(name, TOO_LATE if name in heard_of else NO_ANSWER) for name in names}
         return {"transaction_id": id, "outcome": outcome, "participants": told}
 
     async def _ask_all(self) -> Heard:

@@ -31,35 +31,47 @@ from services.runtime.problems import Problem
 
 MOST_SHOWN, LONGEST_STATEMENT = 1_000, 200
 LARGEST_RESOLUTION, LONGEST_REASON = 1 << 14, 500
+CONTROL = {chr(code) for code in (*range(32), *range(127, 160))}
+"""With them a reason could look like something else, in a terminal or in the audit's words."""
+
+OURS = "^[a-z0-9-]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[0-9]+/[0-9]+$"
 
 # A prepared transaction belongs to no process: its locks have no pid, and bear its number as -1/number.
-PREPARED = """
-    SELECT p.gid, extract(epoch FROM clock_timestamp() - p.prepared)::float8 AS prepared_s,
-        n.transaction_id IS NOT NULL AS precommitted,
-        ARRAY(SELECT DISTINCT l.relation::regclass::text
-              FROM pg_locks own JOIN pg_locks l USING (virtualtransaction)
-              JOIN pg_class c ON c.oid = l.relation AND c.relkind = 'r'
-              WHERE own.transactionid = p.transaction AND own.granted AND own.pid IS NULL AND l.pid IS NULL
-                AND l.mode = 'RowExclusiveLock' ORDER BY 1) AS tables
-    FROM pg_prepared_xacts p LEFT JOIN precommits n
-        ON n.transaction_id::text = split_part(split_part(p.gid, '/', 1), ':', 2)
-    WHERE p.database = current_database() ORDER BY p.prepared LIMIT $1
+PREPARED = f"""
+    WITH mine AS MATERIALIZED (
+        SELECT gid, transaction, prepared, split_part(split_part(gid, '/', 1), ':', 2) AS id
+        FROM pg_prepared_xacts WHERE database = current_database() AND gid ~ '{OURS}'
+        ORDER BY prepared LIMIT $1
+    ), held AS MATERIALIZED (SELECT * FROM pg_locks WHERE pid IS NULL AND granted)
+    SELECT m.gid, extract(epoch FROM clock_timestamp() - m.prepared)::float8 AS prepared_s,
+        n.transaction_id IS NOT NULL AS precommitted, coalesce(t.tables, '{{}}') AS tables
+    FROM mine m LEFT JOIN precommits n ON n.transaction_id = m.id::uuid
+    LEFT JOIN held own ON own.transactionid = m.transaction
+    LEFT JOIN (
+        SELECT virtualtransaction, array_agg(DISTINCT c.relname::text) AS tables
+        FROM held JOIN pg_class c ON c.oid = relation AND c.relkind = 'r'
+        WHERE mode = 'RowExclusiveLock' GROUP BY virtualtransaction
+    ) t ON t.virtualtransaction = own.virtualtransaction
+    ORDER BY m.prepared
 """
+# Who waits behind whom is asked once of each that waits: the question stops the lock manager.
 WAITERS = """
-    WITH RECURSIVE waiting AS (
+    WITH RECURSIVE blocked AS MATERIALIZED (
+        SELECT pid, pg_blocking_pids(pid) AS behind, left(query, $1) AS statement, query_start
+        FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+    ), waiting AS (
         SELECT p.gid, l.pid FROM pg_locks l JOIN pg_prepared_xacts p ON l.transactionid = p.transaction
         WHERE NOT l.granted AND p.database = current_database()
         UNION
-        SELECT w.gid, a.pid FROM waiting w JOIN pg_stat_activity a
-            ON a.wait_event_type = 'Lock' AND w.pid = ANY(pg_blocking_pids(a.pid))
+        SELECT w.gid, b.pid FROM waiting w JOIN blocked b ON w.pid = ANY(b.behind)
     )
-    SELECT w.gid, w.pid, left(a.query, $1) AS statement,
-        extract(epoch FROM clock_timestamp() - a.query_start)::float8 AS waits_s
-    FROM waiting w JOIN pg_stat_activity a USING (pid) ORDER BY a.query_start
+    SELECT w.gid, w.pid, b.statement,
+        extract(epoch FROM clock_timestamp() - b.query_start)::float8 AS waits_s
+    FROM waiting w JOIN blocked b USING (pid) ORDER BY b.query_start LIMIT $2
 """
-GIDS = """
-    SELECT gid FROM pg_prepared_xacts
-    WHERE database = current_database() AND split_part(split_part(gid, '/', 1), ':', 2) = $1::text
+GID = f"""
+    SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND gid ~ '{OURS}'
+        AND split_part(split_part(gid, '/', 1), ':', 2) = $1::text
 """
 DECIDE = """
     INSERT INTO heuristics (transaction_id, outcome, reason) VALUES ($1::uuid, $2, $3) RETURNING id
@@ -96,7 +108,7 @@ class DoubtRoutes:
         """All that is prepared here and bears a name of ours, the oldest first."""
         async with self._database.connection() as sql:
             prepared = await sql.fetch(PREPARED, MOST_SHOWN)
-            waiters = await sql.fetch(WAITERS, LONGEST_STATEMENT)
+            waiters = await sql.fetch(WAITERS, LONGEST_STATEMENT, MOST_SHOWN)
         found = (_doubt(row, waiters) for row in prepared)
         return Doubts(self._name, tuple(doubt for doubt in found if doubt))
 
@@ -104,7 +116,7 @@ class DoubtRoutes:
         """Ends a transaction that is in doubt here, and keeps why. What somebody decides meanwhile,
         coordinator or peers, stands; the answer tells how it is then."""
         async with self._database.connection() as sql:
-            name = read_gid(await sql.fetchval(GIDS, asked.transaction) or "")
+            name = read_gid(await sql.fetchval(GID, asked.transaction) or "")
             if name is None:
                 return Resolved(self._name, False, "")
             decision = await sql.fetchval(DECIDE, asked.transaction, asked.outcome, asked.reason)
@@ -133,9 +145,11 @@ def _read(body: bytes) -> Resolution:
         raise Problem(422, "invalid-request", str(error)) from None
     if not is_uuid(asked.transaction):
         raise Problem(422, "invalid-request", "the transaction's id is no UUID in its usual form")
-    if not 0 < len(asked.reason) <= LONGEST_REASON or "\0" in asked.reason:
+    if not 0 < len(asked.reason) <= LONGEST_REASON or set(asked.reason) & CONTROL:
         raise Problem(
-            422, "invalid-request", f"a reason has 1 to {LONGEST_REASON} characters, none of them NUL"
+            422,
+            "invalid-request",
+            f"a reason has 1 to {LONGEST_REASON} characters, none of them a control character",
         )
     return asked
 

@@ -90,6 +90,33 @@ async def test_who_decides_by_hand_frees_the_locks_and_the_coordinator_hears_of_
     assert await inventory.stock(sku) == stock
 
 
+async def test_what_somebody_else_has_prepared_is_none_of_ours(inventory: Desk) -> None:
+    sku, transaction = await new_stock(inventory, 5), uuid7()
+    names = (f"theirs/{transaction}", f"2pc:{transaction}", f"2pc:{transaction[:-1]}/1/1")
+    sql = await asyncpg.connect(inventory.url)
+    for name in names:
+        await sql.execute(f"BEGIN; SELECT txid_current(); PREPARE TRANSACTION '{name}'")
+    await inventory.vote(transaction, buy({sku: 2}))
+    assert [doubt.transaction for doubt in await doubts(inventory)] == [transaction]
+    assert await resolve(inventory, transaction, "aborted") == (True, "aborted")
+    assert await doubts(inventory) == ()
+    for name in names:
+        await sql.execute(f"ROLLBACK PREPARED '{name}'")
+    await sql.close()
+
+
+async def test_of_two_operators_one_decides(inventory: Desk) -> None:
+    sku, transaction = await new_stock(inventory, 5), uuid7()
+    await inventory.vote(transaction, buy({sku: 2}))
+    wanted = ("committed", "aborted", "committed", "aborted")
+    answers = await asyncio.gather(*(resolve(inventory, transaction, outcome) for outcome in wanted))
+    states = {state for was_in_doubt, state in answers if was_in_doubt}
+    assert len(states) == 1
+    assert await inventory.stock(sku) == ((3, 0, 2) if states == {"committed"} else (5, 0, 0))
+    kept = await decided(inventory, transaction)
+    assert {found for _, _, found in kept} == states
+
+
 async def test_what_is_not_in_doubt_is_not_resolved(inventory: Desk) -> None:
     sku, ended, unknown = await new_stock(inventory, 5), uuid7(), uuid7()
     await inventory.vote(ended, buy({sku: 2}))
@@ -118,6 +145,7 @@ async def test_only_who_bears_the_credential_sees_and_resolves(
         {"transaction": "'; DROP TABLE stock"},
         {"reason": ""},
         {"reason": "\0"},
+        {"reason": "why\n1 violation"},
         {"reason": "x" * 501},
     )
     for wrong in wrongs:

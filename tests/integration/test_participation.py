@@ -47,7 +47,9 @@ async def orders(native: Stack) -> AsyncIterator[Desk]:
 @pytest.fixture
 async def answers(stack: dict[str, Any], orders: Desk) -> AsyncIterator[Answers]:
     shortcuts = Shortcuts(stack["redis_url"])
-    yield Answers(shortcuts, orders.database)
+    opened = Answers(shortcuts, orders.database)
+    yield opened
+    await opened.settle()
     await shortcuts.close()
 
 

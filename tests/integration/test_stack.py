@@ -1,6 +1,8 @@
 """What `up` does to a stack that runs."""
 
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 
 import httpx
@@ -23,6 +25,15 @@ def test_a_taken_port_leaves_the_running_stack_as_it_was(native: Stack) -> None:
     assert native.told == told
     native.up()
     assert running() == before
+
+
+def test_who_has_read_enough_of_the_status_is_told_of_no_error(native: Stack) -> None:
+    command = [sys.executable, "-m", "infra.native", "status", "--state", str(native.layout.state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as status:
+        assert status.stdout and status.stderr
+        status.stdout.close()
+        assert status.stderr.read() == b""
+        assert status.wait(timeout=30) == 0
 
 
 async def test_the_public_port_says_where_the_shop_is_documented(shop: httpx.AsyncClient) -> None:
