@@ -60,7 +60,6 @@ async def main(settings: Settings) -> None:
     async def close() -> None:
         await internal.aclose()
         await taking_part.participant.close()
-        await answers.settle()
         await parts.close()
 
     loops = [parts.outbox.run, commands.run, catalogue.run, janitor.run, answers.poll, answers.listen]

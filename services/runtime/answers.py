@@ -78,10 +78,6 @@ class Answers:
     async def listen(self) -> None:
         await self._shortcuts.listen(CHANNEL, lambda hint: self._outcomes.hint(_read(_ids, hint) or ()))
 
-    async def settle(self) -> None:
-        """Returns when Redis has been told of all that is finished, or was away. Then it may be closed."""
-        await asyncio.gather(*self._tasks)
-
     def _remember(self, records: Iterable[Record], ttl_s: int, hint: bytes | None) -> None:
         values = {f"answer:{record.id}": _encoder.encode(record) for record in records}
         if not values:

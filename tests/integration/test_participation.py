@@ -49,7 +49,7 @@ async def answers(stack: dict[str, Any], orders: Desk) -> AsyncIterator[Answers]
     shortcuts = Shortcuts(stack["redis_url"])
     opened = Answers(shortcuts, orders.database)
     yield opened
-    await opened.settle()
+    await asyncio.gather(*opened._tasks)  # or Redis is connected to anew, and nobody closes that
     await shortcuts.close()
 
 
