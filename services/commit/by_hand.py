@@ -109,8 +109,7 @@ class DoubtRoutes:
         async with self._database.connection() as sql:
             prepared = await sql.fetch(PREPARED, MOST_SHOWN)
             waiters = await sql.fetch(WAITERS, LONGEST_STATEMENT, MOST_SHOWN)
-        found = (_doubt(row, waiters) for row in prepared)
-        return Doubts(self._name, tuple(doubt for doubt in found if doubt))
+        return Doubts(self._name, tuple(_doubt(row, waiters) for row in prepared))
 
     async def resolve(self, asked: Resolution) -> Resolved:
         """Ends a transaction that is in doubt here, and keeps why. What somebody decides meanwhile,
@@ -129,10 +128,10 @@ class DoubtRoutes:
         return Resolved(self._name, True, state)
 
 
-def _doubt(row: asyncpg.Record, waiters: Sequence[asyncpg.Record]) -> Doubt | None:
+def _doubt(row: asyncpg.Record, waiters: Sequence[asyncpg.Record]) -> Doubt:
     gid, prepared_s, precommitted, tables = row
-    if (name := read_gid(gid)) is None:
-        return None
+    name = read_gid(gid)
+    assert name, "the query takes only names of ours"
     transaction, round = name[0].partition(":")[2], name[1]
     mine = tuple(Waiter(w["pid"], w["waits_s"], w["statement"]) for w in waiters if w["gid"] == gid)
     return Doubt(gid, transaction, round.epoch, round.number, prepared_s, precommitted, tuple(tables), mine)
