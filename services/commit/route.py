@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from orchestrator.core import exchange as core
 from orchestrator.core.exchange import Acked, Refusal, Round, Voted
-from services.commit.participant import Call, Committed, Participant
+from services.commit.participant import Call, Committed, Participant, Script
 from services.contract.commit import Answers, Asked, Batch, Refused, Told, Work
 from services.runtime.http import read_body, require
 from services.runtime.ids import is_uuid
@@ -32,11 +32,13 @@ _encode = msgspec.json.Encoder().encode
 class ParticipantRoute:
     """`answer` is the endpoint; `handle` the same for those in this process."""
 
-    def __init__(self, name: str, url: str, work: OrderWork, committed: Committed, token: str) -> None:
+    def __init__(
+        self, name: str, url: str, work: OrderWork, script: Script[Work], committed: Committed, token: str
+    ) -> None:
         async def refusals(sql: asyncpg.Connection, works: Sequence[Work]) -> list[Refusal]:
             return [Refusal(r.order_id, r.reason, r.detail) for r in await work(sql, works)]
 
-        self.participant = Participant[Work](name, url, refusals, committed)
+        self.participant = Participant[Work](name, url, refusals, script, committed)
         self._name = name
         self.token = token
 

@@ -10,7 +10,7 @@ from services.contract import commit, topics
 from services.inventory.api import ProductRoutes
 from services.inventory.handlers import HANDLERS, lock
 from services.inventory.hot import HotProducts
-from services.inventory.participation import work
+from services.inventory.participation import script, work
 from services.runtime.bus import Consumer
 from services.runtime.http import HotRoute, create_app
 from services.runtime.idempotency import EXPIRES_AFTER_S
@@ -38,7 +38,7 @@ async def main(settings: Settings) -> None:
     janitor = Janitor("inventory", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
 
     taking_part = ParticipantRoute(
-        "inventory", settings.database_url, work, tell_nobody, settings.participant_token
+        "inventory", settings.database_url, work, script, tell_nobody, settings.participant_token
     )
 
     peers = httpx.AsyncClient(base_url=settings.internal_url)

@@ -21,6 +21,12 @@ async def work(sql: asyncpg.Connection, works: Sequence[Work]) -> Sequence[Refus
     return refusals
 
 
+def script(works: Sequence[Work]) -> str:
+    """For one order that is bought: fails when there is not enough."""
+    [first, *others] = works
+    return "" if others or first.kind != "buy" else store.sell_script(first.order_id, first.lines)
+
+
 async def _sell(sql: asyncpg.Connection, works: Sequence[Work]) -> list[Refused]:
     shelf = await store.lock_stock(sql, {line.sku for work in works for line in work.lines})
     refusals: list[Refused] = []

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import asyncpg
 
+from services.commit.literal import literal
 from services.contract.messages import Line, ProductChanged
 from services.inventory.model import Stock
 
@@ -22,6 +23,17 @@ SAVE = """
     UPDATE stock SET on_hand = s.on_hand, held = s.held, sold = s.sold
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS s (sku, on_hand, held, sold)
     WHERE stock.sku = s.sku
+"""
+SELL_ONE = """
+    SELECT FROM stock WHERE sku IN ({skus}) ORDER BY sku FOR UPDATE;
+    WITH line (sku, quantity) AS (VALUES {lines}),
+    hold AS (
+        INSERT INTO holds (order_id, sku, quantity, state)
+        SELECT '{id}'::uuid, sku, quantity, 'shipped' FROM line),
+    sold AS (
+        UPDATE stock s SET on_hand = s.on_hand - line.quantity, sold = s.sold + line.quantity
+        FROM line WHERE s.sku = line.sku RETURNING s.sku)
+    SELECT 1 / (count(*) = {count})::int FROM sold
 """
 MOVE_HOLDS = """
     UPDATE holds SET state = $3 WHERE order_id = ANY($1::uuid[]) AND state = $2 RETURNING sku, quantity
@@ -80,6 +92,16 @@ async def save(
         [line.sku for _, line in holds],
         [line.quantity for _, line in holds],
         state,
+    )
+
+
+def sell_script(order_id: str, lines: Sequence[Line]) -> str:
+    """Holds and ships an order in one step; fails without a product, or with too little of it."""
+    return SELL_ONE.format(
+        id=order_id,
+        skus=", ".join(literal(line.sku) for line in lines),
+        lines=", ".join(f"({literal(line.sku)}, {line.quantity})" for line in lines),
+        count=len(lines),
     )
 
 

@@ -10,7 +10,7 @@ from services.commit.termination import Terminator
 from services.contract import commit, topics
 from services.order.api import OrderRoutes
 from services.order.handlers import CatalogueFeed, SagaSteps
-from services.order.participation import Waiting, work
+from services.order.participation import Waiting, script, work
 from services.order.placing import Placed, Placement, Placing, Unlisted
 from services.runtime.answers import Answers
 from services.runtime.bus import Consumer
@@ -40,8 +40,8 @@ async def main(settings: Settings) -> None:
     catalogue = consume(topics.CATALOGUE_EVENTS, "order-catalogue", feed.handle)
     janitor = Janitor("order", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
     told = Waiting(parts.database, answers).committed
-    taking_part = ParticipantRoute("order", settings.database_url, work, told, settings.participant_token)
-    terminator = Terminator("order", taking_part, internal, settings.coordinator_silence_s)
+    part = ParticipantRoute("order", settings.database_url, work, script, told, settings.participant_token)
+    terminator = Terminator("order", part, internal, settings.coordinator_silence_s)
 
     async def ready() -> bool:
         return commands.is_attached and await parts.database.is_up()
@@ -51,19 +51,19 @@ async def main(settings: Settings) -> None:
     app = create_app("Tradeoff: orders", DESCRIPTION, ready)
     routes = OrderRoutes(parts.name, parts.front, parts.outbox, answers, placing, internal)
     routes.add_to(app)
-    DoubtRoutes("order", taking_part).add_to(app)
+    DoubtRoutes("order", part).add_to(app)
     if settings.chaos:
         from services.chaos import seams
 
-        seams.of_participant("order", settings, app, internal, taking_part.participant)
+        seams.of_participant("order", settings, app, internal, part.participant)
 
     async def close() -> None:
         await internal.aclose()
-        await taking_part.participant.close()
+        await part.participant.close()
         await parts.close()
 
     loops = [parts.outbox.run, commands.run, catalogue.run, janitor.run, answers.poll, answers.listen]
-    front = HotRoute(app, "POST", commit.PATH, taking_part.answer)
+    front = HotRoute(app, "POST", commit.PATH, part.answer)
     hot = HotRoute(front, "POST", "/orders", routes.place)
     await serve(settings, hot, [*loops, routes.crowd.run, *terminator.loops], close, answers.close)
 

@@ -27,6 +27,12 @@ async def work(sql: asyncpg.Connection, works: Sequence[Work]) -> Sequence[Refus
     ]
 
 
+def script(works: Sequence[Work]) -> str:
+    """For one order that is bought."""
+    [first, *others] = works
+    return "" if others or first.kind != "buy" else store.CONFIRM_ONE.format(id=first.order_id)
+
+
 class Waiting:
     """Those who wait for the orders of a transaction. Any replica may have prepared it."""
 

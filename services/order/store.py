@@ -44,6 +44,15 @@ CONFIRM_ALL = """
         UPDATE idempotency i SET status = 201 FROM ended WHERE i.id = ended.request_id AND i.status IS NULL)
     SELECT order_id::text FROM ended
 """
+# The same for one order in the text of a script, which fails when it was not PENDING.
+CONFIRM_ONE = """
+    WITH ended AS (
+        UPDATE orders SET status = 'CONFIRMED', ended_at = now()
+        WHERE order_id = '{id}' AND status = 'PENDING' RETURNING request_id),
+    answered AS (
+        UPDATE idempotency i SET status = 201 FROM ended WHERE i.id = ended.request_id AND i.status IS NULL)
+    SELECT 1 / count(*) FROM ended
+"""
 ANSWERED = """
     SELECT i.id::text, i.fingerprint, i.subject::text, i.status, i.body
     FROM branches b JOIN orders o ON o.order_id = ANY(b.subjects) JOIN idempotency i ON i.id = o.request_id

@@ -9,7 +9,7 @@ from services.commit.termination import Terminator
 from services.contract import commit, topics
 from services.payment.api import CustomerRoutes
 from services.payment.handlers import HANDLERS, lock
-from services.payment.participation import work
+from services.payment.participation import script, work
 from services.runtime.bus import Consumer
 from services.runtime.http import HotRoute, create_app
 from services.runtime.idempotency import EXPIRES_AFTER_S
@@ -36,7 +36,7 @@ async def main(settings: Settings) -> None:
     janitor = Janitor("payment", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
 
     taking_part = ParticipantRoute(
-        "payment", settings.database_url, work, tell_nobody, settings.participant_token
+        "payment", settings.database_url, work, script, tell_nobody, settings.participant_token
     )
 
     peers = httpx.AsyncClient(base_url=settings.internal_url)

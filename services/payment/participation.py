@@ -21,6 +21,17 @@ async def work(sql: asyncpg.Connection, works: Sequence[Work]) -> Sequence[Refus
     return refusals
 
 
+def script(works: Sequence[Work]) -> str:
+    """For one order that is bought: fails when it cannot be paid."""
+    [first, *others] = works
+    return "" if others or first.kind != "buy" else store.charge_script(_transfer(first), first.currency)
+
+
+def _transfer(work: Work) -> Transfer:
+    entries = model.charge_entries(work.customer_id, work.amount, work.currency)
+    return Transfer(work.order_id, "charge", work.amount, entries)
+
+
 async def _charge(sql: asyncpg.Connection, works: Sequence[Work]) -> list[Refused]:
     accounts = await store.lock_accounts(sql, {work.customer_id for work in works})
     refusals: list[Refused] = []
@@ -32,8 +43,7 @@ async def _charge(sql: asyncpg.Connection, works: Sequence[Work]) -> list[Refuse
                 refusals.append(Refused(work.order_id, reason, detail))
             case account:
                 accounts[customer_id] = account
-                entries = model.charge_entries(customer_id, amount, currency)
-                transfers.append(Transfer(work.order_id, "charge", amount, entries))
+                transfers.append(_transfer(work))
     if not refusals:  # or all of it is rolled back
         await store.post(sql, transfers)
     return refusals

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from services.commit.literal import literal
 from services.payment.model import Account, Entry, refund_entries
 
 LOCK_ACCOUNTS = """
@@ -26,6 +27,16 @@ POST = """
         SELECT * FROM unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[]))
     UPDATE accounts a SET balance = a.balance + moved.amount
     FROM unnest($8::text[], $9::bigint[]) AS moved (account_id, amount) WHERE a.account_id = moved.account_id
+"""
+CHARGE_ONE = """
+    WITH transfer AS (
+        INSERT INTO transfers (transfer_id, kind, amount) VALUES ('{id}', 'charge', {amount})),
+    entry AS (
+        INSERT INTO entries (transfer_id, kind, account_id, amount) VALUES {entries}),
+    charged AS (
+        UPDATE accounts SET balance = balance - {amount}
+        WHERE account_id = {customer} AND kind = 'customer' AND currency = {currency} RETURNING account_id)
+    SELECT 1 / count(*) FROM charged
 """
 OPEN_SYSTEM = """
     INSERT INTO accounts (account_id, kind, currency, balance)
@@ -93,6 +104,20 @@ async def post(sql: asyncpg.Connection, transfers: Sequence[Transfer]) -> None:
         [e.amount for _, e in entries],
         list(moved),
         list(moved.values()),
+    )
+
+
+def charge_script(charge: Transfer, currency: str) -> str:
+    """Posts a charge; fails without an account in this currency, or with too little in it."""
+    return CHARGE_ONE.format(
+        id=charge.transfer_id,
+        amount=charge.amount,
+        customer=literal(charge.entries[0].account_id),
+        currency=literal(currency),
+        entries=", ".join(
+            f"('{charge.transfer_id}', 'charge', {literal(entry.account_id)}, {entry.amount})"
+            for entry in charge.entries
+        ),
     )
 
 

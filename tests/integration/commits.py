@@ -13,7 +13,7 @@ from uuid import uuid4
 import asyncpg
 
 from infra.native import Stack, credentials
-from services.commit.participant import tell_nobody
+from services.commit.participant import Script, tell_nobody
 from services.commit.route import OrderWork, ParticipantRoute
 from services.contract.commit import Asked, Batch, Told, Work
 from services.contract.messages import Line
@@ -23,7 +23,12 @@ from services.payment import participation as payment
 from services.runtime import migrate
 from services.runtime.ids import uuid7
 
-WORK: dict[str, OrderWork] = {"order": order.work, "inventory": inventory.work, "payment": payment.work}
+PARTICIPATION = {"order": order, "inventory": inventory, "payment": payment}
+
+
+def no_script(works: Sequence[Work]) -> str:
+    return ""
+
 
 EPOCH = 1_000_000_000
 """Of no living coordinator."""
@@ -41,9 +46,14 @@ RUN = uuid4().hex[:6]
 class Desk:
     """One participant, asked as a coordinator would ask it, and its database."""
 
-    def __init__(self, stack: Stack, service: str, work: OrderWork | None = None) -> None:
+    def __init__(
+        self, stack: Stack, service: str, work: OrderWork | None = None, script: Script[Work] | None = None
+    ) -> None:
+        """`work` instead of the service's own, which has a script for the usual case, too."""
         self.url = database_of(stack, service, "test")
-        self.route = ParticipantRoute(service, self.url, work or WORK[service], tell_nobody, "a token")
+        ours = PARTICIPATION[service]
+        script = script or (ours.script if work is None else no_script)
+        self.route = ParticipantRoute(service, self.url, work or ours.work, script, tell_nobody, "a token")
         self.database = self.route.participant.deciding
 
     async def ask(self, *requests: Asked) -> list[Told]:
@@ -73,9 +83,11 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def desk(stack: Stack, service: str, work: OrderWork | None = None) -> AsyncIterator[Desk]:
+async def desk(
+    stack: Stack, service: str, work: OrderWork | None = None, script: Script[Work] | None = None
+) -> AsyncIterator[Desk]:
     """Nothing is there yet; whatever it leaves prepared is rolled back."""
-    opened = Desk(stack, service, work)
+    opened = Desk(stack, service, work, script)
     await make(stack, service, opened.url)
     await clear(opened.url, service)
     try:
