@@ -17,7 +17,6 @@ from services.contract.commit import (
     PARTICIPANTS,
     PATH,
     RESOLUTIONS_PATH,
-    Answers,
     Asked,
     Batch,
     Doubt,
@@ -25,6 +24,7 @@ from services.contract.commit import (
     Resolution,
     Resolved,
     Told,
+    read_answers,
 )
 
 log = structlog.get_logger()
@@ -44,7 +44,6 @@ PATIENCE_S = 10.0
 OPERATORS_PATIENCE_S = 3.0
 """An operator rather hears that a participant is silent."""
 
-_answers = msgspec.json.Decoder(Answers)
 _doubts = msgspec.json.Decoder(Doubts)
 _resolved = msgspec.json.Decoder(Resolved)
 
@@ -134,13 +133,10 @@ class _Lane:
         try:
             response = await self._client.post(self._path, content=msgspec.json.encode(Batch(requests)))
             response.raise_for_status()
-            answers = _answers.decode(response.content).answers
-            if len(answers) != len(requests):
-                raise ValueError(f"{len(answers)} answers to {len(requests)} requests")
+            return read_answers(response.content, len(requests))
         except (httpx.HTTPError, msgspec.MsgspecError, ValueError) as error:
             log.warning("participant not asked", path=self._path, error=repr(error))
             return (None,) * len(requests)
-        return answers
 
 
 def _asked(row: Row, request: exchange.Request) -> Asked:
