@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from lab.databases import connected
 from lab.state import Stack
-
-PARTICIPANTS = ("order", "payment", "inventory")
+from services.contract.commit import PARTICIPANTS
 
 # The locks of a prepared transaction belong to no process. Which they are, the lock on its own id tells.
 PREPARED = """
