@@ -1,7 +1,6 @@
 """The participants of two- and three-phase commit, as the coordinator reaches them: in batches, over HTTP."""
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from typing import Self, assert_never
 
@@ -51,9 +50,9 @@ _resolved = msgspec.json.Decoder(Resolved)
 class Participants:
     """`ask` one of them something, for a transaction; `doubts` and `resolve` are an operator's questions."""
 
-    def __init__(self, lanes: Mapping[str, "_Lane"], client: httpx.AsyncClient) -> None:
-        self._lanes = lanes
+    def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
+        self._lanes = {name: _Lane(client, f"/{name}{PATH}") for name in PARTICIPANTS}
 
     @classmethod
     def at(cls, internal_url: str, token: str) -> Self:
@@ -65,7 +64,7 @@ class Participants:
             timeout=httpx.Timeout(PATIENCE_S, connect=1.0),
             transport=KeptAlive(internal_url),
         )
-        return cls({name: _Lane(client, f"/{name}{PATH}") for name in PARTICIPANTS}, client)
+        return cls(client)
 
     async def ask(self, name: str, row: Row, request: exchange.Request) -> exchange.Answer | None:
         """None when there was no answer: whether it was heard is unknown."""
@@ -134,7 +133,7 @@ class _Lane:
             response = await self._client.post(self._path, content=msgspec.json.encode(Batch(requests)))
             response.raise_for_status()
             return read_answers(response.content, len(requests))
-        except (httpx.HTTPError, msgspec.MsgspecError, ValueError) as error:
+        except (httpx.HTTPError, ValueError) as error:
             log.warning("participant not asked", path=self._path, error=repr(error))
             return (None,) * len(requests)
 

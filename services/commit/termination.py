@@ -164,7 +164,7 @@ class Terminator:
                 async with asyncio.timeout(left_s):
                     told = await self._lines[send.to].submit(asked)
                 return Acked(send.to, round, State(told.state), told.recovering)
-            except (httpx.HTTPError, msgspec.MsgspecError, ValueError, *RETRIABLE) as error:
+            except (httpx.HTTPError, ValueError, *RETRIABLE) as error:
                 fault = repr(error)
             await asyncio.sleep(AGAIN_AFTER_S)
         log.warning("a participant is taken for dead", participant=send.to, error=fault)

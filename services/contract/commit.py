@@ -79,7 +79,7 @@ _answers = msgspec.json.Decoder(Answers)
 
 
 def read_answers(body: bytes, asked: int) -> tuple[Told, ...]:
-    """Raises MsgspecError or ValueError unless these are answers to so many requests."""
+    """Raises ValueError unless these are answers to so many requests."""
     answers = _answers.decode(body).answers
     if len(answers) != asked:
         raise ValueError(f"{len(answers)} answers to {asked} requests")
