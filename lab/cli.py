@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -14,11 +14,12 @@ from lab.audit import run as audit_run
 from lab.audit import view as audit_view
 from lab.bench import Options
 from lab.bench import bench as run_bench
-from lab.screen import emit, err, out
+from lab.screen import emit, err, out, tell
 from lab.seed import customer, seed, sku
 from lab.shop import Operator, Shop
 from lab.state import Trouble
 from lab.workload import PRODUCTS
+from services.contract.commit import Protocol
 
 VIOLATED = 1
 app = typer.Typer(
@@ -29,19 +30,9 @@ app = typer.Typer(
 )
 
 
-class Protocol(StrEnum):
-    SAGA = "saga"
-    TWO_PHASE = "2pc"
-    TWO_PHASE_GROUP = "2pc-group"
-    THREE_PHASE = "3pc"
-
-
-class Outcome(StrEnum):
-    COMMIT = "commit"
-    ABORT = "abort"
-
-
 class Participant(StrEnum):
+    """Of the contract. Typer takes no list of its Literal."""
+
     ORDER = "order"
     INVENTORY = "inventory"
     PAYMENT = "payment"
@@ -53,7 +44,7 @@ ZIPF = "Favour for few products (Zipf): the k-th is wanted k**-SKEW times as oft
 FLOOR = "Measure also the floor: the same rows, written with no coordination."
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
-ProtocolOption = Annotated[Protocol, typer.Option(help="How the order is committed.")]
+ProtocolOption = Annotated[Literal["saga", Protocol], typer.Option(help="How the order is committed.")]
 
 
 @contextmanager
@@ -101,7 +92,7 @@ def seed_command(
 def order_command(
     customer: Annotated[str, typer.Option(help="Who orders.", autocompletion=some_customers)],
     item: Annotated[list[str], typer.Option(help="SKU=N; repeat for more.", autocompletion=some_skus)],
-    protocol: ProtocolOption = Protocol.SAGA,
+    protocol: ProtocolOption = "saga",
     wait: Annotated[int, typer.Option(min=0, max=60, help="Seconds to wait for the outcome.")] = 10,
     key: Annotated[str | None, typer.Option(help="Idempotency-Key; by default a new one.")] = None,
     json: Json = False,
@@ -125,10 +116,7 @@ def trace_command(order: Annotated[str, typer.Argument(help="The order's id.")],
     """Show an order's way through the services: messages, states, timers, recoveries, in causal order."""
     with troubles(), Shop(state.load()) as shop:
         trace = shop.must(shop.trace(order)).body
-        if json:
-            emit(trace)
-        else:
-            orders.show_trace(trace)
+        tell(trace, json, orders.show_trace)
 
 
 @app.command("doubt")
@@ -136,10 +124,7 @@ def doubt_command(json: Json = False) -> None:
     """Show the transactions in doubt: how long, which locks each participant holds, and whom they block."""
     with troubles(), Operator(state.load()) as operator:
         told = operator.must(operator.in_doubt()).body
-        if json:
-            emit(told)
-        else:
-            doubt_view.show(told)
+        tell(told, json, doubt_view.show)
 
 
 @app.command("retry")
@@ -149,16 +134,13 @@ def retry_command(
     """Ask at once what is unanswered, instead of waiting for the timer."""
     with troubles(), Operator(state.load()) as operator:
         told = operator.must(operator.retry(id)).body
-        if json:
-            emit(told)
-        else:
-            out.print(f"asked again: {', '.join(told['asked_again'])}")
+        tell(told, json, doubt_view.show_asked_again)
 
 
 @app.command("resolve")
 def resolve_command(
     transaction: Annotated[str, typer.Argument(help="The transaction's id, as `tradeoff doubt` shows it.")],
-    outcome: Annotated[Outcome, typer.Option(help="What becomes of it.")],
+    outcome: Annotated[Literal["commit", "abort"], typer.Option(help="What becomes of it.")],
     reason: Annotated[str, typer.Option(help="Why; it is kept with the decision.")],
     at: Annotated[list[Participant] | None, typer.Option(help="Where; by default where it is held.")] = None,
     json: Json = False,
@@ -166,10 +148,7 @@ def resolve_command(
     """Decide in the coordinator's place, and free the locks. A guess: it may yet decide otherwise."""
     with troubles(), Operator(state.load()) as operator:
         told = operator.must(operator.resolve(transaction, outcome, at or (), reason)).body
-        if json:
-            emit(told)
-        else:
-            doubt_view.show_resolved(told)
+        tell(told, json, doubt_view.show_resolved)
 
 
 @app.command("audit")
@@ -192,7 +171,7 @@ def audit_command(
 
 @app.command("bench")
 def bench_command(
-    protocol: ProtocolOption = Protocol.SAGA,
+    protocol: ProtocolOption = "saga",
     orders: Annotated[int, typer.Option("--orders", min=1, max=10_000_000, help="How many.")] = 20_000,
     in_flight: Annotated[int, typer.Option(min=1, max=5_000, help=CLOSED)] = 1024,
     skew: Annotated[float, typer.Option(min=0, max=5, help=ZIPF)] = 0.0,

@@ -1,11 +1,14 @@
-"""What is in doubt: transactions that a database has prepared, and the locks that they hold meanwhile."""
+"""What is in doubt: transactions that a database has prepared, and the locks that they hold meanwhile.
+
+Seen in the databases, whatever the services say, or cannot say because they are stopped or dead. What an
+operator sees (`services/commit/by_hand.py`) is only what bears the services' names, with who waits for it.
+"""
 
 from dataclasses import dataclass
 
 from lab.databases import connected
 from lab.state import Stack
-
-PARTICIPANTS = ("order", "payment", "inventory")
+from services.contract.commit import PARTICIPANTS
 
 # The locks of a prepared transaction belong to no process. Which they are, the lock on its own id tells.
 PREPARED = """

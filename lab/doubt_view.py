@@ -1,4 +1,4 @@
-"""How `tradeoff doubt` and `tradeoff resolve` show what they have heard."""
+"""How `tradeoff doubt`, `retry` and `resolve` show what they have heard."""
 
 from typing import Any
 
@@ -39,6 +39,10 @@ def _show(transaction: dict[str, Any]) -> None:
         prepared, tables = f"{held['prepared_s']:.1f} s ago", ", ".join(held["tables"])
         table.add_row(name, held["state"], prepared, tables, escape("\n".join(waiters) or "nobody"))
     out.print(table)
+
+
+def show_asked_again(told: dict[str, Any]) -> None:
+    out.print(f"asked again: {', '.join(told['asked_again'])}")
 
 
 def show_resolved(told: dict[str, Any]) -> None:

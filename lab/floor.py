@@ -23,6 +23,7 @@ import asyncpg
 from lab.databases import Databases, connected
 from lab.seed import CURRENCY, customer, price_of, sku
 from lab.state import Stack, Trouble
+from services.contract.commit import PARTICIPANTS
 
 BATCH = 50
 WORKERS = 8
@@ -30,7 +31,6 @@ WORKERS = 8
 PRODUCTS = 1_000
 CUSTOMERS = 10_000
 REVENUE = f"revenue:{CURRENCY}"
-PARTICIPANTS = ("order", "payment", "inventory")
 TABLES = {
     "order": ("orders", "order_lines", "idempotency", "inbox", "branches"),
     "payment": ("accounts", "transfers", "entries", "inbox", "branches"),
@@ -211,7 +211,7 @@ async def place(databases: Databases, rows: Rows) -> None:
 
 async def write_saga(databases: Databases, rows: Rows) -> None:
     ids, moved, spent = rows.ids, rows.moved, rows.spent
-    order, payment, inventory = (databases[name] for name in PARTICIPANTS)
+    order, inventory, payment = (databases[name] for name in PARTICIPANTS)
     await place(databases, rows)
     await asyncio.gather(
         inventory.execute(HOLD, ids, rows.skus, list(moved), list(moved.values())),

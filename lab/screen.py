@@ -31,6 +31,11 @@ def emit(value: Any) -> None:
     sys.stdout.flush()
 
 
+def tell(answer: Any, as_json: bool, show: Callable[[Any], None]) -> None:
+    """The same answer for a program or for a reader."""
+    (emit if as_json else show)(answer)
+
+
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
     """Yields a function to call with the amount done *so far*."""

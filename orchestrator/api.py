@@ -16,6 +16,7 @@ from orchestrator.core.journal import unfold
 from orchestrator.core.sagas import DEFINITIONS
 from orchestrator.doubts import Doubts
 from orchestrator.driver import Driver
+from services.contract.commit import Participant
 from services.runtime.database import Database
 from services.runtime.http import FOR_OPERATORS, OPERATOR, Strict, require_operator
 from services.runtime.ids import is_uuid
@@ -36,7 +37,7 @@ class Decision(Strict):
         }
     )
     outcome: Literal["commit", "abort"]
-    participants: Annotated[list[Literal["order", "inventory", "payment"]], Field(min_length=1)] | None = None
+    participants: Annotated[list[Participant], Field(min_length=1)] | None = None
     reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 

@@ -6,9 +6,10 @@ from typing import cast
 
 from orchestrator import transactions
 from orchestrator.commands import KIND_OF, STARTS, Start
-from orchestrator.coordinator import CORES, GROUPED, ORDERS_IN_A_GROUP
+from orchestrator.coordinator import CORES
 from orchestrator.core.journal import LogLine
 from orchestrator.core.sagas import DEFINITIONS
+from orchestrator.transactions import GROUPED
 from services.contract import topics
 from services.contract.commit import Protocol, Work
 from services.contract.messages import StartOrder
@@ -18,6 +19,7 @@ from services.runtime.ids import is_uuid
 from services.runtime.inbox import Answer
 
 SAGA = "saga"
+ORDERS_IN_A_GROUP = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import contextlib
 import random
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -36,8 +36,8 @@ from orchestrator.core.commit import (
 from orchestrator.core.commit_journal import Begun, Resumed, Seen
 from orchestrator.participants import Participants
 from orchestrator.shards import Shards, fence_of
-from orchestrator.transactions import Row, Start
-from orchestrator.turns import Turn, Turns
+from orchestrator.transactions import GROUPED, Row, Start
+from orchestrator.under_way import Live, UnderWay
 from services.contract.commit import PARTICIPANTS
 from services.contract.topics import ORDER_COMMANDS
 from services.runtime import fencing
@@ -48,33 +48,10 @@ from services.runtime.outbox import Outbox
 
 log = structlog.get_logger()
 
-GROUPED = "2pc-group"
-
 CORES = {"2pc": two_phase, GROUPED: two_phase, "3pc": three_phase}
 """The core of each protocol. The grouped one is the same with many orders in one transaction."""
 
-ORDERS_IN_A_GROUP = 50
-
-MOST_LIVE = 1_000
-"""Transactions in memory; beyond it, starts wait in Kafka."""
-
-VOTING_AT_ONCE = 32  # are asked for their votes; the others wait with nothing locked
-
-GROUPS_AT_ONCE, GATHER_S = 2, 0.1
-"""While so many groups are under way, the orders of the next ones come together in Kafka; at most so long,
-for a group that is in doubt holds up nobody."""
-
 LOOK_EVERY_S, RESUMED_AT_ONCE = 0.5, 200
-
-
-@dataclass(slots=True, eq=False)
-class _Live:
-    row: Row
-    events: asyncio.Queue[commit.Event] = field(default_factory=asyncio.Queue)
-    rings_at: float = 0.0  # on the monotonic clock; with what token
-    token: str = ""
-    refused: list[exchange.Refusal] = field(default_factory=list)  # to be told with the next Force
-    turn: Turn | None = None  # while its round is undecided
 
 
 class Coordinator:
@@ -88,29 +65,23 @@ class Coordinator:
         self._outbox = outbox
         self._shards = shards
         self._participants = participants
-        self._live: dict[str, _Live] = {}
-        self._turns = Turns(VOTING_AT_ONCE)
+        self._under_way = UnderWay()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._groups, self._fewer_groups = 0, asyncio.Event()
-        self._log: GroupCommit[_Live, bool] = GroupCommit(self._force_all)
+        self._log: GroupCommit[Live, bool] = GroupCommit(self._force_all)
 
     async def begin(self, starts: Sequence[Start]) -> None:
         """Makes these transactions durable, without the orders that others run already, and lets them run.
 
         Raises StaleHolder when another owns a shard of theirs. Call it under the shards' lock.
         """
-        await self._room.wait()
+        await self._under_way.room()
         for live, effects in await insist(partial(self._begin, starts)):
             live.row.written()
             self._conduct(live, effects)
         if any(start.protocol == GROUPED for start in starts):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(GATHER_S):
-                    await self._fewer_groups.wait()
+            await self._under_way.gather()
 
-    async def _begin(self, starts: Sequence[Start]) -> list[tuple[_Live, tuple[commit.Effect, ...]]]:
+    async def _begin(self, starts: Sequence[Start]) -> list[tuple[Live, tuple[commit.Effect, ...]]]:
         begun = []
         by_id = {uuid7(): start for start in starts}
         async with self._outbox.transaction() as tx:
@@ -123,7 +94,7 @@ class Coordinator:
             transactions.save(tx, [live.row for live, _ in begun])
         return begun
 
-    def _first(self, id: str, start: Start) -> tuple[_Live, tuple[commit.Effect, ...]]:
+    def _first(self, id: str, start: Start) -> tuple[Live, tuple[commit.Effect, ...]]:
         orders = tuple(work.order_id for work in start.works)
         epoch, in_turn = self._shards.epochs[start.shard], start.protocol == GROUPED
         state, effects = CORES[start.protocol].begin(PARTICIPANTS, orders, epoch, in_turn)
@@ -139,27 +110,18 @@ class Coordinator:
             is_new=True,
             log=[Seen(time.time(), self._name, Begun(PARTICIPANTS, orders, epoch, in_turn))],
         )
-        return _Live(row), effects[1:]
+        return Live(row), effects[1:]
 
-    def _conduct(self, live: _Live, effects: Sequence[commit.Effect]) -> None:
-        self._live[live.row.id] = live
-        if live.row.state.phase is Phase.VOTING:
-            live.turn = self._turns.queue(live.row.wanted)
-        if len(self._live) >= MOST_LIVE:
-            self._room.clear()
-        self._count(live.row, 1)
+    def _conduct(self, live: Live, effects: Sequence[commit.Effect]) -> None:
+        self._under_way.enter(live)
         self._spawn(self._run(live, effects))
-
-    def _count(self, row: Row, change: int) -> None:
-        self._groups += change if row.protocol == GROUPED else 0
-        (self._fewer_groups.set if self._groups < GROUPS_AT_ONCE else self._fewer_groups.clear)()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, live: _Live, effects: Sequence[commit.Effect]) -> None:
+    async def _run(self, live: Live, effects: Sequence[commit.Effect]) -> None:
         row = live.row
         try:
             while await self._perform(live, effects) and row.state.phase is not Phase.ENDED:
@@ -171,16 +133,12 @@ class Coordinator:
         except Exception:
             log.exception("transaction cannot go on", transaction=row.id)
         finally:
-            self._leave(live)
-            del self._live[row.id]
-            self._count(row, -1)
-            if len(self._live) < MOST_LIVE:
-                self._room.set()
+            self._under_way.leave(live)
 
     def _owns(self, row: Row) -> bool:
         return self._shards.epochs.get(row.shard) == row.state.epoch
 
-    async def _perform(self, live: _Live, effects: Sequence[commit.Effect]) -> bool:
+    async def _perform(self, live: Live, effects: Sequence[commit.Effect]) -> bool:
         """False: somebody else owns this transaction by now, and nothing more may happen."""
         row = live.row
         for effect in effects:
@@ -188,16 +146,19 @@ class Coordinator:
                 case Refuse(refusal):
                     live.refused.append(refusal)
                     if not row.state.orders:
-                        self._leave(live, refused=True)  # nobody has to wait until that is durable
+                        # Nobody has to wait until that is durable.
+                        self._under_way.decided(live, refused=True)
                 case Force() | Ended():
                     if not await self._log.submit(live):
                         log.info("transaction left to its new owner", transaction=row.id)
                         return False
                 case Send(to, request):
-                    if isinstance(request, exchange.Prepare) and not await self._take_turn(live):
-                        return False
+                    if isinstance(request, exchange.Prepare):
+                        await self._under_way.take_turn(live)
+                        if not self._owns(row):
+                            return False
                     if isinstance(request, exchange.Commit | exchange.Abort):
-                        self._leave(live)
+                        self._under_way.decided(live)
                     self._spawn(self._ask(live, to, request))
                 case Wake(token, attempt):
                     live.token, delay_s = token, backoff.delay_s(attempt, random.random())
@@ -207,21 +168,7 @@ class Coordinator:
                     live.rings_at = time.monotonic() + delay_s
         return True
 
-    async def _take_turn(self, live: _Live) -> bool:
-        """Among those who want the same, until the deadline. False: it has another owner by now."""
-        live.turn = live.turn or self._turns.queue(live.row.wanted)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, backoff.DEADLINE_S - live.row.age_s)):
-                await live.turn.has_come.wait()
-        return self._owns(live.row)
-
-    def _leave(self, live: _Live, refused: bool = False) -> None:
-        """What it wanted is decided: the next one's question travels with the answer to this one's."""
-        if live.turn is not None:
-            self._turns.leave(live.turn, refused)
-        live.turn = None
-
-    async def _next(self, live: _Live) -> commit.Event:
+    async def _next(self, live: Live) -> commit.Event:
         """What the participants say or, if they are silent, the timer. A cancellation has no deadline."""
         row = live.row
         deadline = time.monotonic() + backoff.DEADLINE_S - row.age_s
@@ -232,12 +179,12 @@ class Coordinator:
                 return await live.events.get()
         return Expired() if may_expire and until == deadline else TimedOut(live.token)
 
-    async def _ask(self, live: _Live, to: str, request: exchange.Request) -> None:
+    async def _ask(self, live: Live, to: str, request: exchange.Request) -> None:
         answer = await self._participants.ask(to, live.row, request)
         if answer is not None:
             live.events.put_nowait(answer)
 
-    async def _force_all(self, forced: Sequence[_Live]) -> list[bool]:
+    async def _force_all(self, forced: Sequence[Live]) -> list[bool]:
         """Which of these are durable now. The others' epoch is not the highest any more."""
         while True:
             owned = [live for live in forced if self._owns(live.row)]
@@ -254,7 +201,7 @@ class Coordinator:
             live.refused.clear()
         return [live in owned for live in forced]
 
-    async def _force(self, owned: Sequence[_Live], held: Mapping[str, int]) -> None:
+    async def _force(self, owned: Sequence[Live], held: Mapping[str, int]) -> None:
         if owned:
             async with self._outbox.transaction() as tx:
                 await fencing.check(tx.sql, held)
@@ -275,7 +222,7 @@ class Coordinator:
                     resumed[shard] = epoch
             async with self._database.connection() as sql:
                 for id in await transactions.nudged(sql, epochs):
-                    if live := self._live.get(id):
+                    if live := self._under_way.get(id):
                         live.events.put_nowait(RetryNow())
 
     async def _resume(self, shard: int, epoch: int) -> None:
@@ -294,6 +241,6 @@ class Coordinator:
                     log.exception("transaction cannot be resumed", transaction=after)
                 else:
                     log.info("transaction resumed", transaction=row.id, phase=row.state.phase, epoch=epoch)
-                    self._conduct(_Live(row), effects)
+                    self._conduct(Live(row), effects)
             if len(records) < RESUMED_AT_ONCE:
                 return

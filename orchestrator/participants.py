@@ -1,7 +1,6 @@
 """The participants of two- and three-phase commit, as the coordinator reaches them: in batches, over HTTP."""
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from typing import Self, assert_never
 
@@ -17,7 +16,6 @@ from services.contract.commit import (
     PARTICIPANTS,
     PATH,
     RESOLUTIONS_PATH,
-    Answers,
     Asked,
     Batch,
     Doubt,
@@ -25,6 +23,7 @@ from services.contract.commit import (
     Resolution,
     Resolved,
     Told,
+    read_answers,
 )
 
 log = structlog.get_logger()
@@ -44,7 +43,6 @@ PATIENCE_S = 10.0
 OPERATORS_PATIENCE_S = 3.0
 """An operator rather hears that a participant is silent."""
 
-_answers = msgspec.json.Decoder(Answers)
 _doubts = msgspec.json.Decoder(Doubts)
 _resolved = msgspec.json.Decoder(Resolved)
 
@@ -52,9 +50,9 @@ _resolved = msgspec.json.Decoder(Resolved)
 class Participants:
     """`ask` one of them something, for a transaction; `doubts` and `resolve` are an operator's questions."""
 
-    def __init__(self, lanes: Mapping[str, "_Lane"], client: httpx.AsyncClient) -> None:
-        self._lanes = lanes
+    def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
+        self._lanes = {name: _Lane(client, f"/{name}{PATH}") for name in PARTICIPANTS}
 
     @classmethod
     def at(cls, internal_url: str, token: str) -> Self:
@@ -66,7 +64,7 @@ class Participants:
             timeout=httpx.Timeout(PATIENCE_S, connect=1.0),
             transport=KeptAlive(internal_url),
         )
-        return cls({name: _Lane(client, f"/{name}{PATH}") for name in PARTICIPANTS}, client)
+        return cls(client)
 
     async def ask(self, name: str, row: Row, request: exchange.Request) -> exchange.Answer | None:
         """None when there was no answer: whether it was heard is unknown."""
@@ -134,13 +132,10 @@ class _Lane:
         try:
             response = await self._client.post(self._path, content=msgspec.json.encode(Batch(requests)))
             response.raise_for_status()
-            answers = _answers.decode(response.content).answers
-            if len(answers) != len(requests):
-                raise ValueError(f"{len(answers)} answers to {len(requests)} requests")
-        except (httpx.HTTPError, msgspec.MsgspecError, ValueError) as error:
+            return read_answers(response.content, len(requests))
+        except (httpx.HTTPError, ValueError) as error:
             log.warning("participant not asked", path=self._path, error=repr(error))
             return (None,) * len(requests)
-        return answers
 
 
 def _asked(row: Row, request: exchange.Request) -> Asked:

@@ -19,6 +19,8 @@ from orchestrator.core.exchange import Acked, Voted
 from services.contract.commit import Protocol, Work
 from services.runtime.outbox import Transaction
 
+GROUPED: Protocol = "2pc-group"
+
 CLAIM = """
     INSERT INTO transaction_orders (order_id, kind, transaction_id)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[]) ON CONFLICT DO NOTHING

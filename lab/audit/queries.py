@@ -72,20 +72,17 @@ order by order_id
 SAGAS = """
 select order_id, array_agg(distinct shard::int),
        bool_or(running) filter (where kind = 'order'), min(outcome) filter (where kind = 'order'),
-       min(ended_at) filter (where kind = 'order'),
-       bool_or(running) filter (where kind = 'cancel'), min(outcome) filter (where kind = 'cancel'),
-       min(ended_at) filter (where kind = 'cancel'),
-       min(started_at) filter (where running),
+       bool_or(running) filter (where kind = 'cancel'), min(started_at) filter (where running),
        min(mixed) filter (where kind = 'order')
 from (
-    select order_id, kind, shard, running, outcome, started_at, ended_at, null::text as mixed
+    select order_id, kind, shard, running, outcome, started_at, null::text as mixed
     from sagas {by:order_id}
     union all
     select o.order_id, case o.kind when 'buy' then 'order' else o.kind end, t.shard, t.running,
            case when t.running then null
                 when t.outcome = 'committed' and (t.state::jsonb -> 'orders') ? o.order_id::text
                 then 'completed' else 'compensated' end,
-           t.started_at, t.ended_at,
+           t.started_at,
            (select t.protocol || ':' || string_agg(name, ',') || ':' || t.transaction_id
             from jsonb_array_elements_text(t.state::jsonb -> 'mixed') as m (name)
             where t.protocol <> '2pc-group' or (t.state::jsonb -> 'orders') ? o.order_id::text)

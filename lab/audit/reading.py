@@ -61,10 +61,7 @@ class SagaFacts(NamedTuple):
     shards: list[int]
     order_running: bool | None  # None: there is no such saga
     order_outcome: str | None
-    order_ended_at: datetime | None
     cancel_running: bool | None
-    cancel_outcome: str | None
-    cancel_ended_at: datetime | None
     oldest_running: datetime | None
     mixed: str | None  # "3pc:inventory,payment:ID": did the opposite of how the commit that bought it ended
 

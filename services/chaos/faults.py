@@ -13,13 +13,14 @@ import structlog
 from pydantic import Field
 
 from services.chaos.points import POINTS
+from services.contract.commit import Participant, Verb
 from services.runtime.http import Strict
 
 log = structlog.get_logger()
 
 LONGEST_DELAY_S = 60.0
 
-Role = Literal["orchestrator", "order", "inventory", "payment"]
+Role = Literal["orchestrator", Participant]
 Times = Annotated[int | None, Field(ge=1, description="then it is over; null: until it is taken away")]
 
 
@@ -37,7 +38,7 @@ class MessageFault(Strict):
 
     what: Literal["drop-request", "drop-answer", "delay", "duplicate"]
     to: Role
-    verb: Literal["prepare", "pre-commit", "commit", "abort", "inquire"] | None = None
+    verb: Verb | None = None
     seconds: Annotated[float, Field(ge=0, le=LONGEST_DELAY_S, description="of a delay")] = 1.0
     times: Times = 1
 

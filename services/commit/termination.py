@@ -34,7 +34,7 @@ from orchestrator.core.exchange import Acked, Round, State
 from orchestrator.core.participant import read_gid
 from services.commit.participant import DEAD_AFTER_S
 from services.commit.route import ParticipantRoute
-from services.contract.commit import PARTICIPANTS, PATH, Answers, Asked, Batch, Told
+from services.contract.commit import PARTICIPANTS, PATH, Asked, Batch, Told, Verb, read_answers
 from services.runtime.database import RETRIABLE
 from services.runtime.group_commit import GroupCommit
 
@@ -78,9 +78,13 @@ SILENT = """
 """
 SWEEP = "DELETE FROM precommits WHERE transaction_id = ANY($1::uuid[])"
 
-VERBS = {core.PreCommit: "pre-commit", core.Commit: "commit", core.Abort: "abort", core.Inquire: "inquire"}
+VERBS: dict[type[core.Request], Verb] = {
+    core.PreCommit: "pre-commit",
+    core.Commit: "commit",
+    core.Abort: "abort",
+    core.Inquire: "inquire",
+}
 
-_answers = msgspec.json.Decoder(Answers)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -153,32 +157,27 @@ class Terminator:
     async def _ask(self, transaction: str, send: Send) -> Acked | None:
         """Until it answers. None: it has been silent for so long that it is dead."""
         round = send.request.round
-        asked = Asked(transaction, round.epoch, round.number, "3pc", VERBS[type(send.request)])  # type: ignore[arg-type]
+        asked = Asked(transaction, round.epoch, round.number, "3pc", VERBS[type(send.request)])
         deadline, fault = time.monotonic() + PATIENCE_S, ""
         while (left_s := deadline - time.monotonic()) > 0:
             try:
                 async with asyncio.timeout(left_s):
                     told = await self._lines[send.to].submit(asked)
                 return Acked(send.to, round, State(told.state), told.recovering)
-            except (httpx.HTTPError, msgspec.MsgspecError, ValueError, *RETRIABLE) as error:
+            except (httpx.HTTPError, ValueError, *RETRIABLE) as error:
                 fault = repr(error)
             await asyncio.sleep(AGAIN_AFTER_S)
         log.warning("a participant is taken for dead", participant=send.to, error=fault)
         return None
 
     async def _ask_all(self, name: str, requests: Sequence[Asked]) -> Sequence[Told]:
-        answers = (await self._call(name, Batch(tuple(requests)), CALL_S)).answers
-        if len(answers) != len(requests):
-            raise ValueError(f"{len(answers)} answers to {len(requests)} requests")
-        return answers
-
-    async def _call(self, name: str, batch: Batch, timeout_s: float) -> Answers:
+        batch = Batch(tuple(requests))
         if name == self._name:
-            return await self._route.handle(batch)
+            return (await self._route.handle(batch)).answers
         response = await self._peers.post(
             f"/{name}{PATH}",
             content=_encode(batch),
             headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._route.token}"},
-            timeout=timeout_s,
+            timeout=CALL_S,
         )
-        return _answers.decode(response.raise_for_status().content)
+        return read_answers(response.raise_for_status().content, len(requests))

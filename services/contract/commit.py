@@ -4,7 +4,9 @@ One call carries a batch, and its answer as many answers, in the same order. Pur
 `orchestrator/core/exchange.py` for what it means.
 """
 
-from typing import Literal
+from typing import Literal, get_args
+
+import msgspec
 
 from services.contract.messages import Line, Message
 
@@ -14,11 +16,13 @@ PATH = "/participant/batches"
 DOUBTS_PATH, RESOLUTIONS_PATH = "/participant/doubts", "/participant/resolutions"
 """What a participant has prepared; and where it is told by hand what becomes of that. The same credential."""
 
-PARTICIPANTS = ("order", "inventory", "payment")
+Participant = Literal["order", "inventory", "payment"]
+
+PARTICIPANTS: tuple[str, ...] = get_args(Participant)
 """In the order of election; `in_turn` asks in this order, too."""
 
-
 Protocol = Literal["2pc", "2pc-group", "3pc"]
+Verb = Literal["prepare", "pre-commit", "commit", "abort", "inquire"]
 
 
 class Work(Message, frozen=True):
@@ -42,7 +46,7 @@ class Asked(Message, frozen=True):
     epoch: int
     number: int
     protocol: Protocol
-    verb: Literal["prepare", "pre-commit", "commit", "abort", "inquire"]
+    verb: Verb
     work: tuple[Work, ...] = ()
     traceparent: str = ""
 
@@ -69,6 +73,17 @@ class Batch(Message, frozen=True):
 class Answers(Message, frozen=True):
     answers: tuple[Told, ...]
     participant: str
+
+
+_answers = msgspec.json.Decoder(Answers)
+
+
+def read_answers(body: bytes, asked: int) -> tuple[Told, ...]:
+    """Raises ValueError unless these are answers to so many requests."""
+    answers = _answers.decode(body).answers
+    if len(answers) != asked:
+        raise ValueError(f"{len(answers)} answers to {asked} requests")
+    return answers
 
 
 class Waiter(Message, frozen=True):

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Query, Request, Response
 from pydantic import FailFast, Field, ValidationError, field_validator
 
 from services.contract import topics
+from services.contract.commit import Protocol
 from services.contract.messages import StartCancellation
 from services.order import documented, store
 from services.order.crowd import Crowd
@@ -57,7 +58,7 @@ class OrderRequest(Strict):
 
     customer_id: CustomerId
     items: Annotated[list[OrderItem], FailFast(), Field(min_length=1, max_length=50)]
-    protocol: Literal["saga", "2pc", "2pc-group", "3pc"] = "saga"
+    protocol: Literal["saga", Protocol] = "saga"
 
     @field_validator("items")
     @classmethod

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 from typer.testing import CliRunner
@@ -12,9 +12,10 @@ from infra.native import Stack
 from lab import cli
 from lab.audit import promises
 from lab.audit.run import audit_stack
-from lab.faults import Faults, point
+from lab.faults import Faults
 from lab.state import Stack as Told
-from tests.e2e.shopper import balance_of, eventually, new_customer, new_product, order, status_of, stock_of
+from tests.chaos.held import Held, held
+from tests.e2e.shopper import balance_of, eventually, new_product, order, status_of, stock_of
 
 BEFORE_THE_DECISION = "orchestrator@before-force:committing"
 REASON = "the coordinator will not come back"
@@ -38,27 +39,10 @@ def tradeoff(native: Stack, *arguments: str) -> str:
     return done.stdout
 
 
-class Held(NamedTuple):
-    """A transaction whose participants have all voted yes, and whose coordinator does not decide."""
-
-    id: str
-    order_id: str
-    sku: str
-    customer: str
-
-
-async def held(shop: httpx.AsyncClient, faults: Faults) -> Held:
-    sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=2000)
-    faults.put("orchestrator", point("hold", BEFORE_THE_DECISION))
-    order_id = (await order(shop, customer, {sku: 1}, wait=0, protocol="2pc")).json()["order_id"]
-    id = await asyncio.to_thread(faults.await_held, BEFORE_THE_DECISION)
-    return Held(id, order_id, sku, customer)
-
-
 async def test_what_is_decided_by_hand_against_the_coordinator_is_seen_by_all(
     chaotic: Stack, faults: Faults, told: Told, shop: httpx.AsyncClient, inside: httpx.AsyncClient
 ) -> None:
-    case = await held(shop, faults)
+    case = await held(shop, faults, "2pc", BEFORE_THE_DECISION)
     next_id = (await order(shop, case.customer, {case.sku: 1}, wait=0)).json()["order_id"]
     await is_shown_with_whom_it_blocks(inside, case)
     shown = await asyncio.to_thread(tradeoff, chaotic, "doubt")
@@ -119,7 +103,7 @@ async def is_named_and_cancelled(told: Told, shop: httpx.AsyncClient, case: Held
 async def test_what_is_decided_by_hand_as_the_coordinator_would_breaks_nothing(
     faults: Faults, told: Told, shop: httpx.AsyncClient, inside: httpx.AsyncClient
 ) -> None:
-    id, order_id, sku, customer = await held(shop, faults)
+    id, order_id, sku, customer = await held(shop, faults, "2pc", BEFORE_THE_DECISION)
     done = await resolve(inside, id, outcome="commit")
     states = dict.fromkeys(("order", "inventory", "payment"), "committed")
     assert (done.status_code, done.json()["participants"]) == (200, states)

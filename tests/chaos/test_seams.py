@@ -106,9 +106,14 @@ MESSAGE_FAULTS: list[Fault] = [
 ]
 
 
+async def running(inside: httpx.AsyncClient, order_id: str) -> list[bool]:
+    told = (await inside.get(f"/orchestrator/transactions/{order_id}")).json()
+    return [transaction["running"] for transaction in told["transactions"]]
+
+
 @pytest.mark.parametrize("fault", MESSAGE_FAULTS, ids=lambda f: f"{f['what']}-{f['verb']}-{f['to']}")
 async def test_a_message_that_goes_astray_changes_no_outcome(
-    faults: Faults, shop: httpx.AsyncClient, fault: Fault
+    faults: Faults, shop: httpx.AsyncClient, inside: httpx.AsyncClient, fault: Fault
 ) -> None:
     sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=1000)
     faults.put("orchestrator", fault)
@@ -116,6 +121,9 @@ async def test_a_message_that_goes_astray_changes_no_outcome(
     assert (answer.status_code, answer.json()["status"]) == (201, "CONFIRMED")
     await eventually(partial(stock_of, shop, sku), (4, 0, 1))
     await eventually(partial(balance_of, shop, customer), 300)
+    await eventually(
+        partial(running, inside, answer.json()["order_id"]), [False]
+    )  # or the next fault meets it
     assert sum(told["faults"][0]["met"] for told in faults.seen("orchestrator").values()) == 1
 
 

@@ -6,7 +6,7 @@ variant the coordinators die, too, and the participants of each side finish alon
 
 import asyncio
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +17,8 @@ from lab.audit.run import audit_stack
 from lab.doubt import in_doubt
 from lab.faults import Faults, point
 from lab.state import Stack as Told
-from tests.e2e.shopper import balance_of, eventually, new_customer, new_product, order, status_of, stock_of
+from tests.chaos.held import BALANCE, STOCK, Held, held
+from tests.e2e.shopper import balance_of, eventually, status_of, stock_of
 
 ORCHESTRATORS = ("orchestrator-1", "orchestrator-2")
 PRECOMMITTING = "orchestrator@after-force:pre-committing"
@@ -41,7 +42,7 @@ async def test_a_partition_splits_an_order_which_is_found_named_and_cancelled(
     faults: Faults, told: Told, shop: httpx.AsyncClient
 ) -> None:
     """The coordinator is on the order's side, and takes the others for dead; and they it."""
-    purchase = await placed(shop, faults)
+    purchase = await held(shop, faults, "3pc", PRECOMMITTING)
     await asyncio.to_thread(faults.part, *SIDES)
     await both_sides_finish(told, shop, purchase)
     faults.clear()
@@ -54,7 +55,7 @@ async def test_a_partition_splits_an_order_which_is_found_named_and_cancelled(
 async def test_coordinators_that_died_meanwhile_learn_that_it_was_split(
     chaotic: Stack, faults: Faults, told: Told, shop: httpx.AsyncClient, abort_first: bool
 ) -> None:
-    purchase = await placed(shop, faults)
+    purchase = await held(shop, faults, "3pc", PRECOMMITTING)
     await die(chaotic, faults)
     await both_sides_finish(told, shop, purchase)
     for name in ORCHESTRATORS:
@@ -68,28 +69,13 @@ async def test_coordinators_that_died_meanwhile_learn_that_it_was_split(
     await found_named_and_cancelled(told, shop, purchase)
 
 
-class Purchase(NamedTuple):
-    order_id: str
-    sku: str
-    customer: str
-
-
-async def placed(shop: httpx.AsyncClient, faults: Faults) -> Purchase:
-    """All have voted yes, the coordinator has recorded that, and nobody has heard of it."""
-    sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=1000)
-    faults.put("orchestrator", point("hold", PRECOMMITTING))
-    order_id = (await order(shop, customer, {sku: 1}, wait=0, protocol="3pc")).json()["order_id"]
-    await asyncio.to_thread(faults.await_held, PRECOMMITTING)
-    return Purchase(order_id, sku, customer)
-
-
-async def both_sides_finish(told: Told, shop: httpx.AsyncClient, purchase: Purchase) -> None:
+async def both_sides_finish(told: Told, shop: httpx.AsyncClient, purchase: Held) -> None:
     await eventually(partial(in_doubt, told), [])
     assert await status_of(shop, purchase.order_id) == "CONFIRMED"
     await nothing_was_taken(shop, purchase)
 
 
-async def found_named_and_cancelled(told: Told, shop: httpx.AsyncClient, purchase: Purchase) -> None:
+async def found_named_and_cancelled(told: Told, shop: httpx.AsyncClient, purchase: Held) -> None:
     order_id = purchase.order_id
     report = await audit_stack(told, bound_s=30.0)
     assert {(f.check, f.subject) for f in report.findings} == {(promises.PAID, order_id)}, report.as_json()
@@ -104,9 +90,9 @@ async def found_named_and_cancelled(told: Told, shop: httpx.AsyncClient, purchas
     assert report.violations == 0, report.as_json()
 
 
-async def nothing_was_taken(shop: httpx.AsyncClient, purchase: Purchase) -> None:
-    assert await stock_of(shop, purchase.sku) == (5, 0, 0)
-    assert await balance_of(shop, purchase.customer) == 1000
+async def nothing_was_taken(shop: httpx.AsyncClient, purchase: Held) -> None:
+    assert await stock_of(shop, purchase.sku) == (STOCK, 0, 0)
+    assert await balance_of(shop, purchase.customer) == BALANCE
 
 
 async def die(chaotic: Stack, faults: Faults) -> None:
@@ -140,10 +126,10 @@ async def asks_all_but_the_order_service(faults: Faults) -> bool:
     return True
 
 
-async def is_mixed(shop: httpx.AsyncClient, purchase: Purchase) -> bool:
+async def is_mixed(shop: httpx.AsyncClient, purchase: Held) -> bool:
     return ["mixed" in what for what in await ends(shop, purchase.order_id)] == [True]
 
 
-async def has_ended_twice(shop: httpx.AsyncClient, purchase: Purchase) -> bool:
+async def has_ended_twice(shop: httpx.AsyncClient, purchase: Held) -> bool:
     """In the split, and in the cancellation; both are in its journal."""
     return (await ends(shop, purchase.order_id))[1:] == ["ended: committed"]

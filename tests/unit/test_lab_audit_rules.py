@@ -25,7 +25,7 @@ ORDER = OrderFacts(
 )  # fmt: skip
 PAYMENT = PaymentFacts(600, None, "ann", None, "order.charge=done")
 INVENTORY = InventoryFacts("lamp=2", "shipped", "order.hold=done,order.ship=done")
-SAGAS = SagaFacts([SHARD], False, "completed", ENDED, None, None, None, None, None)
+SAGAS = SagaFacts([SHARD], False, "completed", None, None, None)
 CONFIRMED = Picture(ID, ORDER, PAYMENT, INVENTORY, SAGAS)
 
 REFUSED = Picture(
@@ -45,7 +45,7 @@ CANCELLED = Picture(
     ),
     PaymentFacts(600, 600, "ann", "ann", "cancel.refund=done,order.charge=done"),
     InventoryFacts("lamp=2", "restocked", "cancel.restock=done,order.hold=done,order.ship=done"),
-    SAGAS._replace(cancel_running=False, cancel_outcome="completed", cancel_ended_at=NOW),
+    SAGAS._replace(cancel_running=False),
 )
 REFUSED_AT_ONCE = Picture(
     ID,
@@ -73,12 +73,7 @@ REPAIRED = Picture(
     CANCELLED.order and CANCELLED.order._replace(steps="commit.1=done,commit.2=done"),
     PaymentFacts(None, None, None, None, "commit.1=done"),
     InventoryFacts(None, None, "commit.1=done"),
-    SAGAS._replace(
-        mixed=f"3pc:inventory,payment:{ID}",
-        cancel_running=False,
-        cancel_outcome="completed",
-        cancel_ended_at=NOW,
-    ),
+    SAGAS._replace(mixed=f"3pc:inventory,payment:{ID}", cancel_running=False),
 )
 # The same, had the coordinator heard of an abort first.
 OTHERWISE = REPAIRED._replace(
@@ -91,7 +86,7 @@ IN_FLIGHT = Picture(
     ORDER._replace(status="PENDING", created_at=NOW, ended_at=None, steps=None, key_status=None),
     PAYMENT,
     InventoryFacts("lamp=2", "held", "order.hold=done"),
-    SAGAS._replace(order_running=True, order_outcome=None, order_ended_at=None, oldest_running=NOW),
+    SAGAS._replace(order_running=True, order_outcome=None, oldest_running=NOW),
 )
 
 

@@ -139,6 +139,9 @@ def test_an_item_that_is_not_sku_and_number_is_a_trouble(word: str) -> None:
     [
         ["order", "--customer", "a", "--item", "b=1"],
         ["trace", "x"],
+        ["doubt"],
+        ["retry", "x"],
+        ["resolve", "x", "--outcome", "abort", "--reason", "y"],
         ["audit"],
         ["seed"],
         ["bench"],
