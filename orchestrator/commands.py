@@ -72,11 +72,28 @@ def command(step: str, start: bytes, saga: Saga) -> Command:
 
 def rejection(refusal: Refusal, traceparent: str, source: str) -> Envelope:
     """What the order service is told of an order that two- or three-phase commit has to refuse."""
+    message = RejectOrder(refusal.reason, refusal.detail)
+    return _last_word(message, "order.reject", refusal.order, traceparent, source)
+
+
+def completion(kind: str, order_id: str, traceparent: str, source: str) -> Envelope:
+    """What it is told of one that the others have committed, and it alone has not."""
+    message, step = _COMPLETIONS[kind]
+    return _last_word(message, step, order_id, traceparent, source)
+
+
+_COMPLETIONS: dict[str, tuple[Command, str]] = {
+    "buy": (ConfirmOrder(), "order.confirm"),
+    "cancel": (CloseCancelledOrder(), "cancel.close"),
+}
+
+
+def _last_word(message: Command, step: str, order_id: str, traceparent: str, source: str) -> Envelope:
     return seal(
-        RejectOrder(refusal.reason, refusal.detail),
-        id=f"{refusal.order}/order.reject/1",
+        message,
+        id=f"{order_id}/{step}/1",
         source=source,
-        subject=refusal.order,
+        subject=order_id,
         traceparent=traceparent,
-        step="order.reject",
+        step=step,
     )

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +19,7 @@ from functools import partial
 import structlog
 
 from orchestrator import transactions
-from orchestrator.commands import rejection
+from orchestrator.commands import completion, rejection
 from orchestrator.core import backoff, commit, exchange, three_phase, two_phase
 from orchestrator.core.commit import (
     Ended,
@@ -42,6 +42,7 @@ from services.contract.commit import PARTICIPANTS
 from services.contract.topics import ORDER_COMMANDS
 from services.runtime import fencing
 from services.runtime.database import Database, insist
+from services.runtime.envelope import Envelope
 from services.runtime.group_commit import GroupCommit
 from services.runtime.ids import uuid7
 from services.runtime.outbox import Outbox
@@ -207,8 +208,18 @@ class Coordinator:
                 await fencing.check(tx.sql, held)
                 transactions.save(tx, [live.row for live in owned])
                 for live in owned:
-                    for refusal in live.refused if not live.row.is_cancellation else ():
-                        tx.put(ORDER_COMMANDS, rejection(refusal, live.row.traceparent, self._name))
+                    for envelope in self._last_words(live):
+                        tx.put(ORDER_COMMANDS, envelope)
+
+    def _last_words(self, live: Live) -> Iterator[Envelope]:
+        """To the order service, which cannot refuse them: of what it did not hear as a participant."""
+        row = live.row
+        for refusal in live.refused if not row.is_cancellation else ():
+            yield rejection(refusal, row.traceparent, self._name)
+        if row.state.outcome == "committed" and "order" in row.state.mixed:
+            for work in row.works:
+                if work.order_id in row.state.orders:
+                    yield completion(work.kind, work.order_id, row.traceparent, self._name)
 
     async def take_over(self) -> None:
         """Resumes what earlier owners of newly owned shards left, hands on operators' nudges, for ever."""

@@ -12,7 +12,7 @@ from infra.native import Stack
 from lab import cli
 from lab.audit import promises
 from lab.audit.run import audit_stack
-from lab.faults import Faults
+from lab.faults import Faults, point
 from lab.state import Stack as Told
 from tests.chaos.held import Held, held
 from tests.e2e.shopper import balance_of, eventually, new_product, order, status_of, stock_of
@@ -122,6 +122,27 @@ async def test_what_is_decided_by_hand_as_the_coordinator_would_breaks_nothing(
     counted = "\n".join(answer.text for answer in metrics)
     assert 'tradeoff_commit_ended_total{outcome="committed",protocol="2pc"}' in counted
     assert "tradeoff_prepared_transactions 0.0" in counted
+
+
+async def test_an_order_that_the_order_service_alone_aborted_ends_all_the_same(
+    faults: Faults, told: Told, shop: httpx.AsyncClient, inside: httpx.AsyncClient
+) -> None:
+    case = await held(shop, faults, "2pc", BEFORE_THE_DECISION)
+    assert (await resolve(inside, case.id, outcome="abort", participants=["order"])).status_code == 200
+    faults.clear()
+    await eventually(partial(status_of, shop, case.order_id), "CONFIRMED")
+    assert (await stock_of(shop, case.sku), await balance_of(shop, case.customer)) == ((4, 0, 1), 1300)
+    assert (await audit_stack(told, bound_s=30.0)).violations == 0
+
+    faults.put("orchestrator", point("hold", BEFORE_THE_DECISION))
+    assert (await shop.post(f"/orders/{case.order_id}/cancel")).status_code == 202
+    cancellation = await asyncio.to_thread(faults.await_held, BEFORE_THE_DECISION)
+    assert (await resolve(inside, cancellation, outcome="abort", participants=["order"])).status_code == 200
+    faults.clear()
+    await eventually(partial(status_of, shop, case.order_id), "CANCELLED")
+    assert (await stock_of(shop, case.sku), await balance_of(shop, case.customer)) == ((5, 0, 0), 2000)
+    report = await audit_stack(told, bound_s=30.0)
+    assert report.violations == 0, report.as_json()
 
 
 def metrics_of(told: Told) -> list[str]:
