@@ -31,6 +31,9 @@ class Cost(NamedTuple):
     recovery_s: float
     """From the death until what was under way then had ended."""
 
+    load: str
+    """What the witness says of the orders that came in meanwhile."""
+
 
 class Doubts:
     """Watches, until it is closed, how long transactions stand prepared."""
@@ -68,8 +71,8 @@ async def lose(native: Stack, told: Told, faults: Faults, protocol: str, at: str
             await crash(native, told, faults, at)
         lost = time.monotonic()
         await recovered(told)
-        cost = Cost(doubts.longest_s, time.monotonic() - lost)
-        await witness.verdict()
+        in_doubt_s, recovery_s = doubts.longest_s, time.monotonic() - lost
+        cost = Cost(in_doubt_s, recovery_s, await witness.verdict())
     await eventually(partial(in_doubt, told), [])
     report = await audit_stack(told, bound_s=30.0)
     assert report.violations == 0, report.as_json()
