@@ -31,6 +31,9 @@ class Cost(NamedTuple):
     recovery_s: float
     """From the death until what was under way then had ended."""
 
+    load: str
+    """What the witness says of the orders that came in meanwhile."""
+
 
 class Doubts:
     """Watches, until it is closed, how long transactions stand prepared."""
@@ -63,21 +66,23 @@ async def lose(native: Stack, told: Told, faults: Faults, protocol: str, at: str
         witness = Witness(told, RATE, seconds=LOAD_S, protocol=protocol)
         await pause(1.0)
         if server:
-            await outage(native, faults, at, server)
+            lost = await outage(native, faults, at, server)
         else:
-            await crash(native, told, faults, at)
-        lost = time.monotonic()
+            lost = await crash(native, told, faults, at)
         await recovered(told)
-        cost = Cost(doubts.longest_s, time.monotonic() - lost)
-        await witness.verdict()
+        in_doubt_s, recovery_s = doubts.longest_s, time.monotonic() - lost
+        cost = Cost(in_doubt_s, recovery_s, await witness.verdict())
     await eventually(partial(in_doubt, told), [])
     report = await audit_stack(told, bound_s=30.0)
     assert report.violations == 0, report.as_json()
     return cost
 
 
-async def crash(native: Stack, told: Told, faults: Faults, at: str) -> None:
-    """Any coordinator may own the next transaction; of a participant's replicas one is enough."""
+async def crash(native: Stack, told: Told, faults: Faults, at: str) -> float:
+    """Any coordinator may own the next transaction; of a participant's replicas one is enough.
+
+    Tells when somebody died.
+    """
     role = at.partition("@")[0]
     names = [n for n in told.ports if n.rpartition("-")[0] == role][: 2 if role == "orchestrator" else 1]
     before = {name: native.supervisor.exits(name) for name in names}
@@ -88,15 +93,20 @@ async def crash(native: Stack, told: Told, faults: Faults, at: str) -> None:
         return any(native.supervisor.exits(name) > before[name] for name in names)
 
     await eventually(somebody_died, True, within_s=REACHED_S)
+    died = time.monotonic()
     await asyncio.to_thread(faults.clear)
+    return died
 
 
-async def outage(native: Stack, faults: Faults, at: str, server: str) -> None:
+async def outage(native: Stack, faults: Faults, at: str, server: str) -> float:
+    """Tells when the server died."""
     await asyncio.to_thread(faults.put, at.partition("@")[0], point("hold", at))
     await asyncio.to_thread(faults.await_held, at, REACHED_S)
+    died = time.monotonic()
     native.supervisor.signal(server, "KILL")
     await asyncio.to_thread(native.wait_ready, server)
     await asyncio.to_thread(faults.clear)
+    return died
 
 
 async def recovered(told: Told) -> None:

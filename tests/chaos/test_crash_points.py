@@ -74,4 +74,4 @@ async def test_nothing_is_lost_at(
     who = f"{server} dies, held at" if server else "dies at"
     seen = f"in doubt {cost.in_doubt_s:.1f} s, recovered in {cost.recovery_s:.1f} s"
     with capsys.disabled():
-        print(f"\n  {protocol:9} {who} {at}: {seen}", end="")  # noqa: T201 - what a reader wants
+        print(f"\n  {protocol:9} {who} {at}: {seen}; {cost.load}", end="")  # noqa: T201 - what a reader wants
