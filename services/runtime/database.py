@@ -32,6 +32,7 @@ AWAY = (
     asyncpg.InternalClientError,  # a connection that broke in the middle of a statement
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,  # its disk does not answer
 )
 """Postgres is away, restarting or full. Whether an unfinished commit happened is unknown; try for ever."""
 
