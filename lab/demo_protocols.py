@@ -38,7 +38,7 @@ class Orphan(NamedTuple):
 def everywhere(shop: Shop, customer: str, item: tuple[str, int]) -> list[tuple[str, Answer, float]]:
     """The same order under every protocol, one after the other: (protocol, answer, milliseconds)."""
     answers = []
-    for protocol in ("saga", "2pc", "3pc"):
+    for protocol in ("saga", "2pc", "2pc-group", "3pc"):
         began = time.monotonic()
         answer = shop.order(customer, [item], protocol=protocol, wait_s=30)
         answers.append((protocol, answer, 1000 * (time.monotonic() - began)))
