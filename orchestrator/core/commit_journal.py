@@ -6,7 +6,7 @@ participant did is placed between the request and its answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from orchestrator.core import commit
@@ -70,6 +70,7 @@ def unfold(
     txn: Transaction | None = None
     for line in seen:
         txn = history.saw(core, line, txn)
+    history.noted_until(float("inf"))
     return tuple(history.clocks.entries)
 
 
@@ -78,11 +79,14 @@ class _History:
     id: str
     clocks: Clocks
     requests: dict[tuple[str, Round, str], Entry] = field(default_factory=dict)
+    noted: list[Seen] = field(default_factory=list)
+    """What operators did: it is in the log at once, before what the coordinator heard and has not forced."""
 
     def saw(self, core: Core, line: Seen, before: Transaction | None) -> Transaction | None:
         if isinstance(line.event, ByHand):
-            self._by_hand(line, line.event)
+            self.noted.append(line)
             return before
+        self.noted_until(line.at)
         sent = self._participant(line) if isinstance(line.event, Voted | Acked) else None
         after, effects = _replay(core, before, line.event)
         useful = bool(effects) or after != before
@@ -90,9 +94,18 @@ class _History:
         self.clocks.add(line.at, line.node, "orchestrator", kind if useful else "late", what, sent=sent)
         ends = any(isinstance(effect, Ended) for effect in effects)
         for effect in effects:
+            if isinstance(effect, Force | Ended) and self.noted:  # they were quicker
+                line = replace(line, at=self.noted[-1].at)
+                self.noted_until(float("inf"))
             if not (ends and isinstance(effect, Force)):  # one line for both
                 self._effect(line, after, effect)
         return after
+
+    def noted_until(self, at: float) -> None:
+        while self.noted and self.noted[0].at <= at:
+            line = self.noted.pop(0)
+            assert isinstance(line.event, ByHand)
+            self._by_hand(line, line.event)
 
     def _by_hand(self, line: Seen, event: ByHand) -> None:
         for name, state in zip(event.participants, event.found, strict=False):

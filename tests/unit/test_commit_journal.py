@@ -106,3 +106,20 @@ def test_what_an_operator_decides_is_in_the_journal_and_moves_nobody() -> None:
     assert "aborted, resolved by hand" in told(entries, "inventory")
     own.remove(decision)
     assert own == told(unfold(two_phase, "t", lines(*plain)), "orchestrator")
+
+
+def test_an_operator_who_is_quicker_than_the_record_of_what_was_heard_stands_behind_it() -> None:
+    """The coordinator was held between the votes and the record of its decision, and was ten seconds late."""
+    asked, done = (ByHand("aborted", ("inventory",), "late", found) for found in ((), ("aborted",)))
+    begun, *voted = lines(Begun(WHO, ("o",), 1, False), *votes())
+    log = [begun, Seen(10.0, "orchestrator-2", asked), Seen(10.5, "inventory-1", done), *voted]
+    entries = unfold(two_phase, "t", log)
+    at = {entry.what: entry.at for entry in entries if entry.kind == "state"}
+    assert (at["aborted, resolved by hand"], at["durable: committing"]) == (10.5, 10.5)
+    assert told(entries, "inventory") == ["prepare", "votes yes", "votes yes", "aborted, resolved by hand"]
+    own = [entry.what for entry in entries]
+    assert own.index("aborted, resolved by hand") < own.index("durable: committing") < own.index("commit")
+    assert [e.at for e in entries] == sorted(e.at for e in entries)
+    assert "aborted, resolved by hand" in told(unfold(two_phase, "t", log[:3]), "inventory"), (
+        "nothing forced yet"
+    )
