@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar, assert_never
 
 import asyncpg
@@ -221,16 +222,18 @@ class Participant(Generic[W]):
     async def _prepare(self, call: Call[W], round: Round, until: float) -> tuple[bool, Sequence[Refusal]]:
         refusals: Sequence[Refusal] = ()
         async with self._working.connection() as sql:
-            begin = BEGIN.format(id=call.id, round=round, subjects=",".join(call.subjects), wait=_wait(until))
-            prepare = f"PREPARE TRANSACTION '{_gid(call, round)}'"
             try:
+                begin = partial(BEGIN.format, id=call.id, round=round, subjects=",".join(call.subjects))
+                prepare = f"PREPARE TRANSACTION '{_gid(call, round)}'"
                 if script := self._script(call.works):
                     # One round trip instead of four, as long as nothing has to be refused.
                     try:
-                        return vote(await sql.execute(f"{begin}; {script}; {prepare}")) == "yes", ()
+                        return vote(
+                            await sql.execute(f"{begin(wait=_wait(until))}; {script}; {prepare}")
+                        ) == "yes", ()
                     except NOT_SO:
                         await sql.execute("ROLLBACK")
-                if await sql.execute(begin + OR_AGAIN) == "INSERT 0 1" and not (
+                if await sql.execute(begin(wait=_wait(until)) + OR_AGAIN) == "INSERT 0 1" and not (
                     refusals := await self._work(sql, call.works)
                 ):
                     return vote(await sql.execute(prepare)) == "yes", ()

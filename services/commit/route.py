@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from orchestrator.core import exchange as core
 from orchestrator.core.exchange import Acked, Refusal, Round, Voted
-from services.commit.participant import Call, Committed, Participant, Script
+from services.commit.participant import Call, Committed, Participant
 from services.contract.commit import Answers, Asked, Batch, Refused, Told, Work
 from services.runtime.http import read_body, require
 from services.runtime.ids import is_uuid
@@ -25,6 +25,9 @@ LARGEST_NUMBER = 2**63 - 1
 OrderWork = Callable[[asyncpg.Connection, Sequence[Work]], Awaitable[Sequence[Refused]]]
 """Does the work of all these orders in the open transaction, or says which of them it has to refuse."""
 
+OrderScript = Callable[[Work], str]
+"""SQL that does the same for one order that is bought, or fails; see `participant.Script`."""
+
 _batches = msgspec.json.Decoder(Batch)
 _encode = msgspec.json.Encoder().encode
 
@@ -33,12 +36,16 @@ class ParticipantRoute:
     """`answer` is the endpoint; `handle` the same for those in this process."""
 
     def __init__(
-        self, name: str, url: str, work: OrderWork, script: Script[Work], committed: Committed, token: str
+        self, name: str, url: str, work: OrderWork, script: OrderScript, committed: Committed, token: str
     ) -> None:
         async def refusals(sql: asyncpg.Connection, works: Sequence[Work]) -> list[Refusal]:
             return [Refusal(r.order_id, r.reason, r.detail) for r in await work(sql, works)]
 
-        self.participant = Participant[Work](name, url, refusals, script, committed)
+        def in_one(works: Sequence[Work]) -> str:
+            [first, *others] = works
+            return "" if others or first.kind != "buy" else script(first)
+
+        self.participant = Participant[Work](name, url, refusals, in_one, committed)
         self._name = name
         self.token = token
 

@@ -21,10 +21,9 @@ async def work(sql: asyncpg.Connection, works: Sequence[Work]) -> Sequence[Refus
     return refusals
 
 
-def script(works: Sequence[Work]) -> str:
-    """For one order that is bought: fails when there is not enough."""
-    [first, *others] = works
-    return "" if others or first.kind != "buy" else store.sell_script(first.order_id, first.lines)
+def script(work: Work) -> str:
+    """Fails when there is not enough."""
+    return store.sell_script(work.order_id, work.lines)
 
 
 async def _sell(sql: asyncpg.Connection, works: Sequence[Work]) -> list[Refused]:

@@ -27,10 +27,9 @@ async def work(sql: asyncpg.Connection, works: Sequence[Work]) -> Sequence[Refus
     ]
 
 
-def script(works: Sequence[Work]) -> str:
-    """For one order that is bought."""
-    [first, *others] = works
-    return "" if others or first.kind != "buy" else store.CONFIRM_ONE.format(id=first.order_id)
+def script(work: Work) -> str:
+    """Fails when it does not wait for that."""
+    return store.CONFIRM_ONE.format(id=work.order_id)
 
 
 class Waiting:

@@ -21,10 +21,9 @@ async def work(sql: asyncpg.Connection, works: Sequence[Work]) -> Sequence[Refus
     return refusals
 
 
-def script(works: Sequence[Work]) -> str:
-    """For one order that is bought: fails when it cannot be paid."""
-    [first, *others] = works
-    return "" if others or first.kind != "buy" else store.charge_script(_transfer(first), first.currency)
+def script(work: Work) -> str:
+    """Fails when it cannot be paid."""
+    return store.charge_script(_transfer(work), work.currency)
 
 
 def _transfer(work: Work) -> Transfer:

@@ -13,8 +13,8 @@ from uuid import uuid4
 import asyncpg
 
 from infra.native import Stack, credentials
-from services.commit.participant import Script, tell_nobody
-from services.commit.route import OrderWork, ParticipantRoute
+from services.commit.participant import tell_nobody
+from services.commit.route import OrderScript, OrderWork, ParticipantRoute
 from services.contract.commit import Asked, Batch, Told, Work
 from services.contract.messages import Line
 from services.inventory import participation as inventory
@@ -26,7 +26,7 @@ from services.runtime.ids import uuid7
 PARTICIPATION = {"order": order, "inventory": inventory, "payment": payment}
 
 
-def no_script(works: Sequence[Work]) -> str:
+def no_script(work: Work) -> str:
     return ""
 
 
@@ -47,7 +47,7 @@ class Desk:
     """One participant, asked as a coordinator would ask it, and its database."""
 
     def __init__(
-        self, stack: Stack, service: str, work: OrderWork | None = None, script: Script[Work] | None = None
+        self, stack: Stack, service: str, work: OrderWork | None = None, script: OrderScript | None = None
     ) -> None:
         """`work` instead of the service's own, which has a script for the usual case, too."""
         self.url = database_of(stack, service, "test")
@@ -84,7 +84,7 @@ class Desk:
 
 @contextlib.asynccontextmanager
 async def desk(
-    stack: Stack, service: str, work: OrderWork | None = None, script: Script[Work] | None = None
+    stack: Stack, service: str, work: OrderWork | None = None, script: OrderScript | None = None
 ) -> AsyncIterator[Desk]:
     """Nothing is there yet; whatever it leaves prepared is rolled back."""
     opened = Desk(stack, service, work, script)

@@ -100,8 +100,17 @@ async def test_an_order_is_charged_once_whatever_the_transaction(native: Stack) 
         assert await payment.fetch("SELECT balance FROM accounts") == [(400,)]
 
 
-def test_groups_and_cancellations_have_no_script() -> None:
-    for ours in PARTICIPATION.values():
-        assert ours.script([buy({"lamp": 1})])
-        assert ours.script([buy({"lamp": 1}), buy({"lamp": 1})]) == ""
-        assert ours.script([cancel(uuid7())]) == ""
+@pytest.mark.parametrize("service", PARTICIPATION)
+async def test_groups_and_cancellations_have_no_script(native: Stack, service: str) -> None:
+    asked: list[Work] = []
+
+    def script(work: Work) -> str:
+        asked.append(work)
+        return ""
+
+    one = buy({"lamp": 1})
+    async with desk(native, service, never, script) as opened:
+        for works in ([one], [buy({"lamp": 1}), buy({"lamp": 1})], [cancel(uuid7())]):
+            assert await opened.vote(uuid7(), *works) == Told(vote="busy"), "the work had to be asked"
+    assert asked == [one]
+    assert PARTICIPATION[service].script(one)
