@@ -5,33 +5,41 @@ import os
 import random
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import uvloop
 
-from lab import floor, floor_commit, prepare, processes
+from lab import floor, floor_commit, history, prepare, processes
 from lab.audit.run import audit_stack
-from lab.client import Load, Verdict
+from lab.client import TRIES, Answer, Load, Verdict
+from lab.history import Recorder
 from lab.screen import progress
 from lab.shop import ENDED
 from lab.state import Stack, Trouble
 from lab.stats import arrivals, summary
-from lab.workload import PRODUCTS, Orders, address
+from lab.workload import BUSY, PRODUCTS, Orders, address
 
 WARM_UP = (200, 2_000)  # at least, at most; a tenth of the orders in between
 OPEN_LOOP_CONNECTIONS = 2_000
 FLOOR_ORDERS = (5_000, 30_000)
 LATE_S = 60.0  # how long orders are waited for that were still running when their answer came
 POLLS_AT_ONCE = 16
+REPEATED = 500  # requests of a history that are asked once more when all is over
 CLIENT = "client"
+FINAL = (Verdict.CONFIRMED, Verdict.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`rate` None: a closed loop of `in_flight`; otherwise so many orders a second, come what may."""
+    """`rate` None: a closed loop of `in_flight`; otherwise so many orders a second, come what may.
+
+    `tries`: how often a request is sent before its outcome counts as unknown.
+    """
 
     protocol: str
     orders: int
@@ -44,6 +52,8 @@ class Options:
     warm_up: int | None = None
     floor: bool = True
     audit: bool = True
+    history: Path | None = None
+    tries: int = TRIES
     seed: int = 1
 
     @property
@@ -68,9 +78,11 @@ async def _bench(stack: Stack, options: Options) -> dict[str, Any]:
     if warm_up.count:
         await _run(stack, warm_up, options, "warming up", None)
     await prepare.analyze(stack)
-    result = await measure(stack, work, options)
+    with history.writing(options.history) if options.history else nullcontext() as put:
+        result = await measure(stack, work, options, Recorder(work, put) if put else None)
     result["floor_per_s"] = await _floor(stack, options) if options.floor else None
-    report = await audit_stack(stack, 30.0) if options.audit else None
+    told = history.load(options.history) if options.history else None
+    report = await audit_stack(stack, 30.0, told) if options.audit else None
     result["audit_violations"] = report.violations if report else None
     return result
 
@@ -87,50 +99,77 @@ def _orders(stack: Stack, options: Options, count: int, seed: int) -> Orders:
     )
 
 
-async def measure(stack: Stack, work: Orders, options: Options) -> dict[str, Any]:
+async def measure(
+    stack: Stack, work: Orders, options: Options, recorder: Recorder | None = None
+) -> dict[str, Any]:
     """The run itself: outcomes, rate, latency, CPU and memory."""
     parts = processes.listeners(stack.listeners()) | {CLIENT: os.getpid()}
     before = processes.usage(parts)
-    load = await _run(stack, work, options, f"ordering by {options.protocol}", options.rate)
+    load = await _run(stack, work, options, f"ordering by {options.protocol}", options.rate, recorder)
     after = processes.usage(parts)
     late = len(work.running)
-    await _resolve(stack, load, work)
-    outcomes = Counter(load.verdicts)
-    confirmed, refused = outcomes[Verdict.CONFIRMED], outcomes[Verdict.REFUSED]
-    finished = confirmed + refused
-    ends = [
-        load.ended[n] for n in range(work.count) if load.verdicts[n] in (Verdict.CONFIRMED, Verdict.REFUSED)
-    ]
-    seconds = max(ends) - min(load.began) if ends else 0.0
-    if work.complaint or (load.broken and not finished):
-        raise Trouble(f"The shop answered what it should not: {work.complaint or load.broken}")
-    python = [name for name in stack.ports if name in parts]
-    rss = dict(after.rss_mib)
-    return {
+    await _resolve(stack, load, work, recorder)
+    if recorder:
+        await _repeat(stack, load, work, recorder)
+    result = _outcomes(load, work) | {
         "protocol": options.protocol,
-        "orders": work.count,
-        "confirmed": confirmed,
-        "refused": refused,
-        "unfinished": work.count - finished,
         "late": late,
-        "retried": load.retried,
         "in_flight": None if options.rate else options.in_flight,
         "rate": options.rate,
         "skew": options.skew,
         "products": options.products,
+    }
+    python = [name for name in stack.ports if name in parts]
+    rss = dict(after.rss_mib)
+    return result | {
+        "cpu_us_per_order": processes.spent(before, after, python, result["confirmed"] + result["refused"]),
+        "rss_mib": rss | {processes.PYTHON: round(sum(rss.get(name, 0.0) for name in python), 1)},
+    }
+
+
+def _outcomes(load: Load, work: Orders) -> dict[str, Any]:
+    outcomes = Counter(load.verdicts)
+    confirmed, refused = (outcomes[verdict] for verdict in FINAL)
+    finished = confirmed + refused
+    ends = [load.ended[n] for n in range(work.count) if load.verdicts[n] in FINAL]
+    seconds = max(ends) - min(load.began) if ends else 0.0
+    if work.complaint or (load.broken and not finished):
+        raise Trouble(f"The shop answered what it should not: {work.complaint or load.broken}")
+    return {
+        "orders": work.count,
+        "confirmed": confirmed,
+        "refused": refused,
+        "unfinished": work.count - finished,
+        "retried": load.retried,
         "seconds": round(seconds, 3),
         "finished_per_s": round(finished / seconds, 1) if seconds else 0.0,
         "floor_per_s": None,
         "latency_ms": summary(load.latencies_ms()),
         "audit_violations": None,
-        "cpu_us_per_order": processes.spent(before, after, python, finished),
-        "rss_mib": rss | {processes.PYTHON: round(sum(rss.get(name, 0.0) for name in python), 1)},
     }
 
 
-async def _run(stack: Stack, work: Orders, options: Options, title: str, rate: float | None) -> Load:
-    connections = OPEN_LOOP_CONNECTIONS if rate else options.in_flight
-    load = Load(*address(stack), work.count, work.request, work.judge, connections)
+async def _run(
+    stack: Stack,
+    work: Orders,
+    options: Options,
+    title: str,
+    rate: float | None,
+    recorder: Recorder | None = None,
+) -> Load:
+    def record(job: int, sent: float, answer: Answer | None) -> None:
+        assert recorder
+        recorder.placed(job, load.began[job], sent, answer)
+
+    load = Load(
+        *address(stack),
+        work.count,
+        work.request,
+        work.judge,
+        OPEN_LOOP_CONNECTIONS if rate else options.in_flight,
+        record if recorder else None,
+        options.tries,
+    )
     with progress(title, work.count) as advance:
         if rate:
             starts = arrivals(random.Random(options.seed), rate, work.count, poisson=options.poisson)
@@ -140,7 +179,24 @@ async def _run(stack: Stack, work: Orders, options: Options, title: str, rate: f
     return load
 
 
-async def _resolve(stack: Stack, load: Load, work: Orders) -> None:
+async def _repeat(stack: Stack, load: Load, work: Orders, recorder: Recorder) -> None:
+    """Some of the requests that were answered, once more, with the same keys: what do they hear now?"""
+    answered = [n for n in range(work.count) if load.verdicts[n] in (*FINAL, Verdict.RUNNING)]
+    again = answered[:: max(1, len(answered) // REPEATED)]
+
+    def judge(_: int, answer: Answer) -> Verdict:
+        return Verdict.AGAIN if answer.status in BUSY else Verdict.CONFIRMED
+
+    def record(at: int, sent: float, answer: Answer | None) -> None:
+        recorder.placed(again[at], repeated.began[at], sent, answer)
+
+    repeated = Load(
+        *address(stack), len(again), lambda at: work.request(again[at]), judge, POLLS_AT_ONCE, record
+    )
+    await repeated.closed(POLLS_AT_ONCE)
+
+
+async def _resolve(stack: Stack, load: Load, work: Orders, recorder: Recorder | None) -> None:
     """Asks for the orders that were accepted but not finished, until they are or time is up."""
     deadline = time.perf_counter() + LATE_S
     turn = asyncio.Semaphore(POLLS_AT_ONCE)
@@ -148,10 +204,14 @@ async def _resolve(stack: Stack, load: Load, work: Orders) -> None:
 
         async def ask(job: int, order_id: str) -> bool:
             async with turn:
+                sent = time.perf_counter()
                 try:
-                    status = (await http.get(f"/orders/{order_id}")).json().get("status")
+                    answer = await http.get(f"/orders/{order_id}")
+                    status = answer.json().get("status")
                 except (httpx.HTTPError, ValueError):
                     return False
+            if recorder:
+                recorder.read(job, sent, answer.status_code, answer.content)
             if status in ENDED:
                 load.ended[job] = time.perf_counter()
                 load.verdicts[job] = Verdict.REFUSED if status == "REFUSED" else Verdict.CONFIRMED

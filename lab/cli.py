@@ -4,16 +4,20 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 
-from lab import bench_view, doubt_view, orders, state
+from lab import bench_view, doubt_view, history, orders, state
+from lab.anomalies import run as anomalies_run
+from lab.anomalies import view as anomalies_view
 from lab.audit import run as audit_run
 from lab.audit import view as audit_view
 from lab.bench import Options
 from lab.bench import bench as run_bench
+from lab.client import TRIES
 from lab.screen import emit, err, out, tell
 from lab.seed import customer, seed, sku
 from lab.shop import Operator, Shop
@@ -41,6 +45,9 @@ class Participant(StrEnum):
 CLOSED = "At once. A closed loop: the next order starts when one is answered. 1024 fill the batches."
 OPEN = "Orders a second. An open loop: they start on time, however slow the answers are."
 ZIPF = "Favour for few products (Zipf): the k-th is wanted k**-SKEW times as often as the first. 0: none."
+RECORD = "Write what is asked and what is answered to this file, a JSON line a request; see lab/history.py."
+COMPARE = "What customers asked and were told, as `bench --history` wrote it: does it hold?"
+TRIED = "How often a request without an answer is sent before its outcome counts as unknown."
 FLOOR = "Measure also the floor: the same rows, written with no coordination."
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
@@ -154,14 +161,16 @@ def resolve_command(
 @app.command("audit")
 def audit_command(
     bound: Annotated[float, typer.Option(min=0, help="Seconds that an order may take.")] = 30.0,
+    compared: Annotated[Path | None, typer.Option("--history", help=COMPARE)] = None,
     json: Json = False,
 ) -> None:
-    """Check the ten promises from outside, over all four databases.
+    """Check the ten promises from outside, over all four databases; with a history, six more.
 
     Exit code 0: clean, 1: violated, 2: it could not look.
     """
     with troubles():
-        report = asyncio.run(audit_run.audit_stack(state.load(), bound))
+        told = history.load(compared) if compared else None
+        report = asyncio.run(audit_run.audit_stack(state.load(), bound, told))
     if json:
         emit(report.as_json())
     else:
@@ -183,6 +192,8 @@ def bench_command(
     floor: Annotated[bool, typer.Option(help=FLOOR)] = True,
     audit: Annotated[bool, typer.Option(help="Audit afterwards.")] = True,
     profile: Annotated[bool, typer.Option(help="Show where the CPU time of an order goes.")] = False,
+    recorded: Annotated[Path | None, typer.Option("--history", help=RECORD)] = None,
+    tries: Annotated[int, typer.Option(min=1, max=200, help=TRIED)] = TRIES,
     json: Json = False,
 ) -> None:
     """Measure rate, latency and cost, beside the floor; then audit. Exit code 1: violated or unfinished.
@@ -191,7 +202,9 @@ def bench_command(
     in plain commits, for two- and three-phase commit in bare prepared transactions of as many orders.
     """
     options = Options(
-        protocol, orders, in_flight, skew, products, rate, not uniform, wait, warm_up, floor, audit
+        *(protocol, orders, in_flight, skew, products, rate, not uniform, wait, warm_up, floor, audit),
+        history=recorded,
+        tries=tries,
     )
     with troubles():
         result = run_bench(state.load(), options)
@@ -200,6 +213,25 @@ def bench_command(
     else:
         bench_view.show(result, profile=profile)
     raise typer.Exit(VIOLATED if result["audit_violations"] or result["unfinished"] else 0)
+
+
+@app.command("anomalies")
+def anomalies_command(
+    protocol: ProtocolOption = "saga",
+    orders: Annotated[int, typer.Option("--orders", min=10, max=100_000, help="How many.")] = 2_000,
+    in_flight: Annotated[int, typer.Option(min=1, max=1_000, help="At once.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of who orders what.")] = 1,
+    json: Json = False,
+) -> None:
+    """Count what a reader sees while orders run that he should not: dirty and fractured reads.
+
+    A fifth of the orders has to be refused. Two readers judge the same looks at all three databases: a plain
+    one, and one that leaves out what is prepared somewhere. Exit code 1: seen what the protocol excludes.
+    """
+    with troubles():
+        result = anomalies_run.anomalies(state.load(), protocol, orders, in_flight, seed)
+    tell(result, json, anomalies_view.show)
+    raise typer.Exit(VIOLATED if result["violations"] or result["unfinished"] else 0)
 
 
 if __name__ == "__main__":

@@ -100,12 +100,15 @@ class Verdict(IntEnum):
 
 Judge = Callable[[int, Answer], Verdict]
 
+Record = Callable[[int, float, Answer | None], None]
+"""Told of each request: the job, when it was sent, and its answer. None: there was none, and will be none."""
+
 
 class _Connection(asyncio.Protocol):
     """Carries one job at a time; -1 is none."""
 
     def __init__(self, load: "Load") -> None:
-        self.load, self.parser, self.job = load, Parser(), -1
+        self.load, self.parser, self.job, self.sent = load, Parser(), -1, 0.0
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -138,16 +141,19 @@ class Load:
         request: Callable[[int], bytes],
         judge: Judge,
         connections: int,
+        record: Record | None = None,
+        most_tries: int = TRIES,
     ) -> None:
         self.host, self.port, self.count = host, port, count
         self.request, self.judge, self.most = request, judge, connections
+        self.record, self.most_tries = record, most_tries
         self.began, self.ended = array("d", bytes(8 * count)), array("d", bytes(8 * count))
-        self.verdicts = bytearray(count)
-        self.tries = bytearray(count)
+        self.verdicts, self.tries = bytearray(count), bytearray(count)
         self.done = self.retried = self.connections = 0
         self.broken = ""
         self._ready: deque[int] = deque()
         self._idle: list[_Connection] = []
+        self._busy: set[_Connection] = set()
         self._next: Callable[[], None] = lambda: None
         self._opening: set[asyncio.Task[None]] = set()
 
@@ -199,6 +205,8 @@ class Load:
             if connection.transport is None or connection.transport.is_closing():
                 continue
             job = connection.job = self._ready.popleft()
+            connection.sent = time.perf_counter()
+            self._busy.add(connection)
             connection.transport.write(self.request(job))
         for _ in range(min(len(self._ready) - len(self._opening), self.most - self.connections)):
             self.connections += 1
@@ -219,8 +227,7 @@ class Load:
                 return
 
     def answered(self, connection: _Connection, answer: Answer) -> None:
-        job, connection.job = connection.job, -1
-        if job < 0:
+        if (job := self._over(connection, answer)) < 0:
             return
         if answer.closes and connection.transport:
             connection.transport.close()
@@ -235,15 +242,22 @@ class Load:
 
     def lost(self, connection: _Connection) -> None:
         self.connections -= 1
-        job, connection.job = connection.job, -1
-        if job >= 0:
+        if (job := self._over(connection, None)) >= 0:
             self._again(job, BACK_OFF_S)
         self._pump()
+
+    def _over(self, connection: _Connection, answer: Answer | None) -> int:
+        """The job whose request has been answered, or never will be; -1 is none."""
+        job, connection.job = connection.job, -1
+        self._busy.discard(connection)
+        if self.record and job >= 0:
+            self.record(job, connection.sent, answer)
+        return job
 
     def _again(self, job: int, after_s: float) -> None:
         self.tries[job] += 1
         self.retried += 1
-        if self.tries[job] >= TRIES:
+        if self.tries[job] >= self.most_tries:
             self._finish(job, Verdict.FAILED)
             return
 
@@ -262,16 +276,24 @@ class Load:
     async def _wait(self, watch: Callable[[int], None]) -> None:
         """Until every job has ended, or nothing has for a long time."""
         seen, since = -1, time.perf_counter()
-        while self.done < self.count:
-            if self.done != seen:
-                seen, since = self.done, time.perf_counter()
-            if time.perf_counter() - since > STALLED_S:
-                break
+        try:
+            while self.done < self.count:
+                if self.done != seen:
+                    seen, since = self.done, time.perf_counter()
+                if time.perf_counter() - since > STALLED_S:
+                    break
+                watch(self.done)
+                await asyncio.sleep(0.02 if self.count < 2_000 else 0.1)
             watch(self.done)
-            await asyncio.sleep(0.02 if self.count < 2_000 else 0.1)
-        watch(self.done)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """What is under way is given up."""
         self._next = lambda: None
-        for connection in self._idle:
+        self._ready.clear()
+        for connection in (*self._idle, *self._busy):
+            self._over(connection, None)
             if connection.transport:
                 connection.transport.abort()
         for task in self._opening:

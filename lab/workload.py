@@ -3,6 +3,7 @@
 import random
 import secrets
 from collections import Counter
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,6 +15,8 @@ from lab.stats import draw
 
 PRODUCTS = 1_000
 CUSTOMERS = 10_000
+NOTHING = range(999_900, 999_910)
+"""Ranks of products of which nothing is left, and of customers who have no money."""
 
 BUSY = (429, 502, 503, 504)
 
@@ -28,6 +31,15 @@ def post(stack: Stack, path: str, body: bytes, headers: str) -> bytes:
     host, port = address(stack)
     head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Asked(NamedTuple):
+    """What one request asked for, and under which key."""
+
+    key: str
+    customer: str
+    items: dict[str, int]
+    protocol: str
 
 
 class Orders:
@@ -46,18 +58,22 @@ class Orders:
         products: int = PRODUCTS,
         wait_s: int,
         seed: int,
+        hopeless: float = 0.0,
     ) -> None:
+        """`hopeless`: the share of orders that will be refused, for want of stock or of money by turns."""
         rng = random.Random(seed)
-        self.count = count
+        self.count, self.protocol = count, protocol
         self.goods = draw(rng, products, skew, count)
         self.people = draw(rng, CUSTOMERS, skew, count)
+        for turn, n in enumerate(sorted(rng.sample(range(count), round(hopeless * count)))):
+            (self.goods, self.people)[turn % 2][n] = rng.choice(NOTHING)
         self.running: dict[int, str] = {}  # the ids of orders that the shop was still working on
         self.complaint = ""  # the first answer that should not have been
-        run = secrets.token_hex(6)
+        self.run = secrets.token_hex(6)
         items = [{"sku": sku(0), "quantity": 1}]
         body = msgspec.json.encode({"customer_id": customer(0), "items": items, "protocol": protocol})
         prefer = f"Prefer: wait={wait_s}\r\n" if wait_s else ""
-        headers = f'{prefer}Idempotency-Key: "bench-{run}-KEY00000"\r\n'
+        headers = f'{prefer}Idempotency-Key: "bench-{self.run}-KEY00000"\r\n'
         whole = post(stack, "/orders", body, headers).replace(b"%", b"%%")
         for hole, digits in (
             (b"KEY00000", b"%08d"),
@@ -69,6 +85,10 @@ class Orders:
 
     def request(self, n: int) -> bytes:
         return self._template % (n, self.people[n] + 1, self.goods[n] + 1)
+
+    def asked(self, n: int) -> Asked:
+        items = {sku(self.goods[n] + 1): 1}
+        return Asked(f"bench-{self.run}-{n:08d}", customer(self.people[n] + 1), items, self.protocol)
 
     def judge(self, n: int, answer: Answer) -> Verdict:
         if answer.status == 201:
@@ -85,12 +105,15 @@ class Orders:
 
     def pieces(self) -> Counter[str]:
         """How many of each product the orders need."""
-        return Counter({sku(rank + 1): count for rank, count in Counter(self.goods).items()})
+        wanted = Counter(rank for rank in self.goods if rank not in NOTHING)
+        return Counter({sku(rank + 1): count for rank, count in wanted.items()})
 
     def spending(self, prices: dict[str, int]) -> Counter[str]:
         """How much each customer needs."""
         spent: Counter[str] = Counter()
         for person, good in zip(self.people, self.goods, strict=True):
+            if person in NOTHING or good in NOTHING:
+                continue
             spent[customer(person + 1)] += prices[sku(good + 1)]
         return spent
 

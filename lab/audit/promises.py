@@ -65,6 +65,44 @@ PROMISES: dict[str, Promise] = {
     ),
 }
 
+ACKNOWLEDGED = "nothing-acknowledged-is-lost"
+TOLD_YES = "told-confirmed-is-confirmed"
+TOLD_NO = "told-refused-has-no-effect"
+TOLD_NOTHING = "unknown-is-all-or-nothing"
+ONE_ORDER = "one-key-one-order-told"
+ONE_ANSWER = "one-key-one-answer-told"
+
+# What can only be judged by somebody who knows what the customers were told.
+OF_HISTORY: dict[str, Promise] = {
+    ACKNOWLEDGED: Promise(
+        "what was acknowledged exists, and ends",
+        "each order that any answer has named is there, and not PENDING for longer than the bound",
+    ),
+    TOLD_YES: Promise(
+        "who was told yes has what he ordered",
+        "the order is CONFIRMED or was cancelled since; charged and taken is what was asked for and told",
+    ),
+    TOLD_NO: Promise(
+        "who was told no has lost nothing",
+        "the order is REFUSED for the reason that was told, and neither money nor stock is kept for it;"
+        " a no without an order has placed none",
+    ),
+    TOLD_NOTHING: Promise(
+        "who was told nothing has all of it or nothing",
+        "of a request with no final answer there is no trace, or a whole order: its record, its lines as"
+        " they were asked for and, at rest, either all effects or none",
+    ),
+    ONE_ORDER: Promise(
+        "the same key never makes two orders",
+        "all answers to a key name one order, and it is the only one under that key",
+    ),
+    ONE_ANSWER: Promise(
+        "the same key always gets the same answer",
+        "all final answers to a key are equal to the byte, and to the one that is stored",
+    ),
+}
+ALL = PROMISES | OF_HISTORY
+
 
 def time_of(at: datetime) -> str:
     """For people, who compare it with a log."""

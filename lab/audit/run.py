@@ -6,20 +6,22 @@ few rows and take milliseconds; and orders placed after the audit began are left
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import asyncpg
 
 from lab.audit import books, leftovers
+from lab.audit.comparison import compare
 from lab.audit.orders import Moment, judge, moving
-from lab.audit.promises import PROMISES, Finding
+from lab.audit.promises import ALL, PROMISES, Finding
 from lab.audit.reading import Picture, pictures
 from lab.databases import Databases, connected
+from lab.history import Outcome, Told
 from lab.screen import Advance, progress
 from lab.state import SERVICES, Stack, Trouble
 
@@ -31,8 +33,11 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """`told`: how many requests of a history ended how, if one was compared with."""
+
     findings: Sequence[Finding]
     orders: int
+    told: dict[str, int] | None = None
 
     @property
     def violations(self) -> int:
@@ -42,7 +47,7 @@ class Report:
         by_check: dict[str, dict[str, str]] = defaultdict(dict)
         for check, subject, words in self.findings:
             told = by_check[check]
-            more = words.removeprefix(f"order {subject} ")
+            more = words.removeprefix(f"order {subject} ").removeprefix(f"request {subject} ")
             told[subject] = f"{told[subject]}; {more}" if subject in told else words
         checks = [
             {
@@ -50,9 +55,10 @@ class Report:
                 "violations": len(by_check[name]),
                 "examples": list(by_check[name].values())[:EXAMPLES],
             }
-            for name in PROMISES
+            for name in (PROMISES if self.told is None else ALL)
         ]
-        return {"checks": checks, "violations": self.violations, "orders": self.orders}
+        report = {"checks": checks, "violations": self.violations, "orders": self.orders}
+        return report if self.told is None else report | {"requests": self.told}
 
 
 @dataclass(slots=True)
@@ -73,13 +79,22 @@ class _Look:
             self.again.add(picture.order_id)
 
 
-async def audit_stack(stack: Stack, bound_s: float) -> Report:
-    """Looks with the login that can only read. Raises Trouble when it cannot look."""
+async def audit_stack(stack: Stack, bound_s: float, history: Sequence[Told] | None = None) -> Report:
+    """Looks with the login that can only read; if there is a history, also at what was told.
+
+    Raises Trouble when it cannot look.
+    """
     async with connected(stack, SERVICES) as databases:
         try:
             total = int(await databases["order"].fetchval("select count(*) from orders"))
             with progress("auditing orders", total) as advance:
-                return await audit(databases, bound_s, advance)
+                report = await audit(databases, bound_s, advance)
+            if history is None:
+                return report
+            findings = await compare(databases, history, bound_s)
+            outcomes = Counter(one.outcome for one in history)
+            counts = {name: outcomes[name] for name in get_args(Outcome)}
+            return replace(report, findings=[*report.findings, *findings], told=counts)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise Trouble(f"The audit could not look: {error}") from None
 

@@ -1,4 +1,4 @@
-"""The audit's report, for people: ten promises, and for each broken one who breaks it."""
+"""The audit's report, for people: the promises, and for each broken one who breaks it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from lab.audit.promises import PROMISES
+from lab.audit.promises import ALL
 from lab.audit.run import EXAMPLES, Report
 from lab.screen import out
 
@@ -23,9 +23,12 @@ def show(report: Report) -> None:
         mark = "[red]✗[/]" if count else "[green]✓[/]"
         table.add_row(mark, _heading(number, check), f"[red]{count:,}[/]" if count else "none")
     out.print(table)
+    if report.told is not None:
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in report.told.items())
+        out.print(f"compared with {counted(sum(report.told.values()), 'request')} of a history: {counts}")
     for number, check in enumerate(told["checks"], 1):
         if check["violations"]:
-            looks_at = escape(PROMISES[check["name"]].looks_at)
+            looks_at = escape(ALL[check["name"]].looks_at)
             out.print(f"\n[red]{_heading(number, check)}[/]  [dim]{looks_at}[/]")
             for words in check["examples"]:
                 out.print(f"  {escape(words)}")
@@ -43,4 +46,4 @@ def counted(count: int, thing: str) -> str:
 
 
 def _heading(number: int, check: dict[str, Any]) -> str:
-    return f"{number:2}. {PROMISES[check['name']].says}"
+    return f"{number:2}. {ALL[check['name']].says}"
