@@ -98,8 +98,7 @@ def broken(protocol: str, readers: Mapping[str, Any], off: int) -> int:
     """How much of what was seen the protocol does not allow.
 
     The sums of one database are right at every instant under any protocol. A saga isolates nothing beyond
-    that. Whatever prepares before it commits shows nothing that is undone, and to a coordinated reader nothing
-    that is torn.
+    that. Who prepares before he commits shows nobody what is undone, and a coordinated reader nothing torn.
     """
     if protocol == "saga":
         return off

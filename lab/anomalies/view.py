@@ -11,11 +11,11 @@ from lab.screen import out
 
 
 def show(result: dict[str, Any]) -> None:
-    read_ms = result["read_ms"]
+    orders, reads = counted(result["orders"], "order"), counted(result["reads"], "read")
     out.print(
-        f"{counted(result['orders'], 'order')} by [bold]{result['protocol']}[/]: {result['confirmed']:,} confirmed,"
-        f" {result['refused']:,} refused. Meanwhile {counted(result['reads'], 'read')} of all three databases,"
-        f" {read_ms['p50']:.0f} ms each."
+        f"{orders} by [bold]{result['protocol']}[/]: {result['confirmed']:,} confirmed,"
+        f" {result['refused']:,} refused. Meanwhile {reads} of all three databases,"
+        f" {result['read_ms']['p50']:.0f} ms each."
     )
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("reader", "fractured: orders", "in reads", "dirty: orders", "left out"):

@@ -102,7 +102,7 @@ def told_nothing(t: Told, f: Found, m: Moment) -> Words:
     if t.outcome != "unknown":
         return
     if f.record and not f.placed:
-        yield f"was never told what became of it: its key is on record for order {f.record.subject}, not there"
+        yield f"was never told what became of it: its key is that of order {f.record.subject}, not there"
     for id in f.placed:
         found = f.of(id)
         if not found or not found.order:

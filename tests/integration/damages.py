@@ -3,7 +3,20 @@
 `{order}`, `{request}`, `{deposit}`, `{shard}` and `{ago}` are filled in by the test.
 """
 
+import random
+from uuid import UUID
+from zlib import crc32
+
 from lab.audit import promises
+from lab.databases import Databases
+from services.contract.topics import PARTITIONS
+from services.runtime.idempotency import key_id
+
+ORDER = UUID(int=random.Random(3).getrandbits(128))
+KEY = "a-key"
+REQUEST = UUID(key_id(KEY, "ann", "POST", "/orders"))
+DEPOSIT = UUID(int=random.Random(5).getrandbits(128))
+SHARD = crc32(str(ORDER).encode()) % PARTITIONS
 
 INBOX = "insert into inbox (subject, step, outcome) values ('{order}', '%s', 'done')"
 
@@ -41,6 +54,19 @@ CONFIRMED = {
                    {ago}, {ago}, 'completed')""",
     ],
 }
+
+
+async def plant(databases: Databases) -> None:
+    """One customer, one product and one order that was confirmed two minutes ago: all is well."""
+    for name, statements in CONFIRMED.items():
+        for statement in statements:
+            await databases[name].execute(filled(statement))
+
+
+def filled(statement: str) -> str:
+    values = {"order": ORDER, "request": REQUEST, "deposit": DEPOSIT, "shard": SHARD}
+    return statement.format(**values, ago="now() - interval '2 minutes'")
+
 
 FREE_CHECKS = """do $$ declare c record; begin
     for c in select conrelid::regclass as t, conname from pg_constraint

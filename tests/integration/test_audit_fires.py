@@ -3,65 +3,15 @@
 Everything is planted in transactions that are rolled back, in databases where nothing else is.
 """
 
-import random
-from collections.abc import AsyncIterator
-from dataclasses import replace
-from uuid import UUID
-from zlib import crc32
-
 import pytest
-import pytest_asyncio
 
-from infra.native import Stack
 from lab import state
 from lab.audit import promises
 from lab.audit.run import Report, audit
 from lab.databases import Databases, connected
-from services.contract.topics import PARTITIONS
-from tests.integration.commits import database_of, make
-from tests.integration.damages import CONFIRMED, DAMAGES, FREE_CHECKS, SET_ORDER
+from tests.integration.damages import DAMAGES, FREE_CHECKS, ORDER, SET_ORDER, filled
 
-ORDER = UUID(int=random.Random(3).getrandbits(128))
-REQUEST = UUID(int=random.Random(4).getrandbits(128))
-DEPOSIT = UUID(int=random.Random(5).getrandbits(128))
 BOUND_S = 30.0
-SHARD = crc32(str(ORDER).encode()) % PARTITIONS
-
-
-@pytest_asyncio.fixture
-async def quiet(native: Stack, told: state.Stack) -> state.Stack:
-    """The servers of the stack, and databases without the orders of other tests."""
-    urls = {service: database_of(native, service, "audit") for service in state.SERVICES}
-    for service, url in urls.items():
-        await make(native, service, url)
-    return replace(told, databases={service: state.Login(url, url) for service, url in urls.items()})
-
-
-@pytest_asyncio.fixture
-async def databases(quiet: state.Stack) -> AsyncIterator[Databases]:
-    """The four databases as their owners see them, in transactions that end in a rollback."""
-    async with connected(quiet, state.SERVICES, "owner") as found:
-        transactions = [connection.transaction() for connection in found.values()]
-        for transaction in transactions:
-            await transaction.start()
-        try:
-            await plant(found)
-            yield found
-        finally:
-            for transaction in transactions:
-                await transaction.rollback()
-
-
-async def plant(databases: Databases) -> None:
-    """One customer, one product and one order that was confirmed two minutes ago: all is well."""
-    for name, statements in CONFIRMED.items():
-        for statement in statements:
-            await databases[name].execute(filled(statement))
-
-
-def filled(statement: str) -> str:
-    values = {"order": ORDER, "request": REQUEST, "deposit": DEPOSIT, "shard": SHARD}
-    return statement.format(**values, ago="now() - interval '2 minutes'")
 
 
 async def report_after(databases: Databases, database: str, statement: str) -> Report:
