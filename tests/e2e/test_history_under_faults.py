@@ -1,4 +1,4 @@
-"""What customers were told while processes died holds afterwards; and where it does not, the audit says so."""
+"""What customers were told while processes died holds; and where it would not, the audit says so."""
 
 import asyncio
 from functools import partial
