@@ -6,13 +6,13 @@ written down first, and the coordinator, which still tells and asks everybody, h
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import asyncpg
 import msgspec
 from fastapi import FastAPI, Request, Response
 
-from orchestrator.core.exchange import Abort, Acked, Commit
+from orchestrator.core.exchange import Abort, Acked, Commit, Inquire
 from orchestrator.core.participant import read_gid
 from services.commit.participant import OURS, Call
 from services.commit.route import ParticipantRoute
@@ -123,7 +123,9 @@ class DoubtRoutes:
             decision = await sql.fetchval(DECIDE, asked.transaction, asked.outcome, asked.reason)
         protocol, round = name[0].partition(":")[0], name[1]
         request = Commit(round) if asked.outcome == "committed" else Abort(round)
-        [answer] = await self._participant.handle([Call(asked.transaction, protocol, request)])
+        # Asked as well, for who has just rolled it back may not have put that on record yet.
+        calls: list[Call[Any]] = [Call(asked.transaction, protocol, r) for r in (request, Inquire(round))]
+        _, answer = await self._participant.handle(calls)
         state = cast(Acked, answer).state.value
         async with self._database.connection() as sql:
             await sql.execute(FOUND, decision, state)

@@ -130,7 +130,9 @@ async def test_what_somebody_else_has_prepared_is_none_of_ours(inventory: Desk) 
     await sql.close()
 
 
-async def test_of_two_operators_one_decides(inventory: Desk) -> None:
+@pytest.mark.parametrize("_", range(10))
+async def test_of_two_operators_one_decides(inventory: Desk, _: int) -> None:
+    """One who comes between the other's rollback and its record is told the end, too."""
     sku, transaction = await new_stock(inventory, 5), uuid7()
     await inventory.vote(transaction, buy({sku: 2}))
     wanted = ("committed", "aborted", "committed", "aborted")
