@@ -118,9 +118,11 @@ class Database:
             async with self._opening:
                 await self._pool
                 self._is_open = True
-        # Cheaper than the pool's own timeout, which makes a task of each loan.
-        async with asyncio.timeout(self._loan_s):
-            lent = await self._pool.acquire()
+        try:  # cheaper than the pool's own timeout, which makes a task of each loan
+            async with asyncio.timeout(self._loan_s):
+                lent = await self._pool.acquire()
+        except asyncpg.InternalServerError as error:  # no session can begin: its disk is full, for example
+            raise ConnectionError(str(error)) from error
         try:
             yield cast(asyncpg.Connection, lent)
         except (asyncio.CancelledError, *AWAY):

@@ -25,10 +25,7 @@ class GroupCommit(Generic[Request, Result]):
     """`commit` takes a list of requests and returns their results in order, or raises for all of them."""
 
     def __init__(
-        self,
-        commit: Callable[[Sequence[Request]], Awaitable[Sequence[Result]]],
-        *,
-        bounded: bool = True,
+        self, commit: Callable[[Sequence[Request]], Awaitable[Sequence[Result]]], *, bounded: bool = True
     ) -> None:
         self._commit = commit
         self._bounded = bounded
