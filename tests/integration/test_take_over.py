@@ -1,6 +1,8 @@
 """A transaction is run by one task of one coordinator, however often Postgres goes away in between."""
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import asyncpg
@@ -9,6 +11,7 @@ import pytest
 from orchestrator import transactions
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.commit_journal import Begun
+from orchestrator.driver import Driver
 from services.contract.commit import Protocol
 from services.runtime.database import Database
 from tests.integration.sagas import driver, order_ids, shard, start
@@ -19,6 +22,20 @@ async def stored(database: Database, order_id: str) -> tuple[str, list[type]]:
     async with database.connection() as sql:
         [(id, _, log)] = await sql.fetch(transactions.LOGS, order_id)
     return id, [type(seen.event) for seen in transactions.read_log(log)]
+
+
+@contextlib.asynccontextmanager
+async def orchestrator(name: str, database: Database) -> AsyncIterator[Driver]:
+    """At the end nothing of it goes on."""
+    opened = driver(name, database)
+    coordinator = opened._coordinator
+    try:
+        yield opened
+    finally:
+        tasks = {*coordinator._tasks, *filter(None, [coordinator._log._running])}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.mark.parametrize("protocol", ["2pc", "2pc-group", "3pc"])
@@ -38,26 +55,26 @@ async def test_a_beginning_whose_commit_was_not_heard_of_is_run_once(
 
     monkeypatch.setattr(Coordinator, "_begin", unheard)
     [order_id] = order_ids(1)
-    owner = driver("test-owner", database)
-    await owner.own({shard(order_id)})
-    await owner.handle([start(order_id, protocol)])
-    id, events = await stored(database, order_id)
-    assert died and events == [Begun]
-    assert owner._coordinator._under_way.has(id, owner._shards.epochs[shard(order_id)])
-    await owner.handle([start(order_id, protocol)])
-    assert await stored(database, order_id) == (id, [Begun]), "a start that comes again begins nothing"
+    async with orchestrator("test-owner", database) as owner:
+        await owner.own({shard(order_id)})
+        await owner.handle([start(order_id, protocol)])
+        id, events = await stored(database, order_id)
+        assert died and events == [Begun]
+        assert owner._coordinator._under_way.has(id, owner._shards.epochs[shard(order_id)])
+        await owner.handle([start(order_id, protocol)])
+        assert await stored(database, order_id) == (id, [Begun]), "a start that comes again begins nothing"
 
 
 async def test_a_look_for_what_others_left_that_fell_over_resumes_nothing_twice(database: Database) -> None:
     """It begins anew, and the log does not tell yet whose a transaction is by now."""
     [order_id] = order_ids(1)
     mine = shard(order_id)
-    old, new = driver("test-old", database), driver("test-new", database)
-    await old.own({mine})
-    await old.handle([start(order_id, "2pc")])
-    id, _ = await stored(database, order_id)
-    await new.own({mine})
-    await new._coordinator._resume(mine, new._shards.epochs[mine])
-    resumed = new._coordinator._under_way.get(id)
-    await new._coordinator._resume(mine, new._shards.epochs[mine])
-    assert resumed is not None and new._coordinator._under_way.get(id) is resumed
+    async with orchestrator("test-old", database) as old, orchestrator("test-new", database) as new:
+        await old.own({mine})
+        await old.handle([start(order_id, "2pc")])
+        id, _ = await stored(database, order_id)
+        await new.own({mine})
+        await new._coordinator._resume(mine, new._shards.epochs[mine])
+        resumed = new._coordinator._under_way.get(id)
+        await new._coordinator._resume(mine, new._shards.epochs[mine])
+        assert resumed is not None and new._coordinator._under_way.get(id) is resumed
