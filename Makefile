@@ -37,9 +37,9 @@ test: python ## all tests, against a stack of their own; TEST=tests/unit for som
 	@$(NATIVE) install --dev
 	@$(BIN)/pytest $(TEST)
 
-chaos: python ## every step of every commit protocol: a process dies there, a Postgres dies there (half an hour)
+chaos: python ## every step of every commit protocol: a process or a Postgres dies there; full disks
 	@$(NATIVE) install --dev
-	@CHAOS_ALL=1 $(BIN)/pytest tests/chaos/test_crash_points.py
+	@CHAOS_ALL=1 $(BIN)/pytest tests/chaos/test_crash_points.py tests/chaos/test_full_disk.py
 
 check: python ## format, lint, types, import rules, house rules; needs no servers
 	@$(NATIVE) install --dev --only python

@@ -1,7 +1,7 @@
 """What is in doubt: transactions that a database has prepared, and the locks that they hold meanwhile.
 
-Seen in the databases, whatever the services say, or cannot say because they are stopped or dead. What an
-operator sees (`services/commit/by_hand.py`) is only what bears the services' names, with who waits for it.
+Seen in the databases, whatever the services say, or cannot say because they are stopped or dead. An operator
+sees what they say (`services/commit/by_hand.py`).
 """
 
 from dataclasses import dataclass

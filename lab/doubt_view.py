@@ -14,6 +14,8 @@ def show(told: dict[str, Any]) -> None:
         _show(transaction)
     if not told["transactions"]:
         out.print("Nothing is in doubt.")
+    for stranger in told["strangers"]:
+        _show_stranger(stranger)
     if hidden := told["in_doubt"] - len(told["transactions"]):
         out.print(f"… and {hidden:,} more.")
     for name in told["silent"]:
@@ -39,6 +41,14 @@ def _show(transaction: dict[str, Any]) -> None:
         prepared, tables = f"{held['prepared_s']:.1f} s ago", ", ".join(held["tables"])
         table.add_row(name, held["state"], prepared, tables, escape("\n".join(waiters) or "nobody"))
     out.print(table)
+
+
+def _show_stranger(stranger: dict[str, Any]) -> None:
+    gid, where, age = _plain(stranger["gid"]), stranger["participant"], f"{stranger['prepared_s']:.1f} s"
+    locks, blocked = ", ".join(stranger["tables"]) or "nothing", len(stranger["blocks"])
+    told = f"at {where}, and not the shop's: prepared {age} ago, locks rows of {locks}, blocks {blocked}"
+    out.print(f"[bold]{escape(gid)}[/]: {told}")
+    out.print(f"  only you can know its end: COMMIT PREPARED or ROLLBACK PREPARED in the database of {where}")
 
 
 def show_asked_again(told: dict[str, Any]) -> None:

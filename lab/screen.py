@@ -63,4 +63,5 @@ def _lines(title: str, total: int) -> Iterator[Advance]:
             err.print(f"{title}: {done:,} of {total:,}")
 
     yield advance
-    err.print(f"{title}: done in {time.monotonic() - begun:.1f} s")
+    if said > begun:  # what was quick needs no remark
+        err.print(f"{title}: done in {time.monotonic() - begun:.1f} s")

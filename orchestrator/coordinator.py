@@ -76,23 +76,25 @@ class Coordinator:
         Raises StaleHolder when another owns a shard of theirs. Call it under the shards' lock.
         """
         await self._under_way.room()
-        for live, effects in await insist(partial(self._begin, starts)):
+        for live, effects in await insist(partial(self._begin, {uuid7(): start for start in starts})):
             live.row.written()
             self._conduct(live, effects)
         if any(start.protocol == GROUPED for start in starts):
             await self._under_way.gather()
 
-    async def _begin(self, starts: Sequence[Start]) -> list[tuple[Live, tuple[commit.Effect, ...]]]:
+    async def _begin(self, by_id: Mapping[str, Start]) -> list[tuple[Live, tuple[commit.Effect, ...]]]:
         begun = []
-        by_id = {uuid7(): start for start in starts}
         async with self._outbox.transaction() as tx:
-            await self._shards.check(tx.sql, {start.shard for start in starts})
+            await self._shards.check(tx.sql, {start.shard for start in by_id.values()})
             claimed = await transactions.claim(tx.sql, by_id)
+            is_new = bool(claimed)
+            if not is_new:  # all are others', or this was done before, and its commit was not heard of
+                claimed = await transactions.claimed(tx.sql, by_id)
             for id, start in by_id.items():
                 works = tuple(work for work in start.works if (work.order_id, work.kind) in claimed)
                 if works:
                     begun.append(self._first(id, replace(start, works=works)))
-            transactions.save(tx, [live.row for live, _ in begun])
+            transactions.save(tx, [live.row for live, _ in begun if is_new])
         return begun
 
     def _first(self, id: str, start: Start) -> tuple[Live, tuple[commit.Effect, ...]]:
@@ -237,13 +239,16 @@ class Coordinator:
                         live.events.put_nowait(RetryNow())
 
     async def _resume(self, shard: int, epoch: int) -> None:
-        """Never a live transaction: those bear the present epoch."""
+        """Never a live transaction: those bear the present epoch, or are under way under it already, and have
+        written nothing yet, if this fell over in the middle and begins anew."""
         after = "00000000-0000-0000-0000-000000000000"
         while True:
             async with self._database.connection() as sql:
                 records = await transactions.unowned(sql, shard, epoch, after, RESUMED_AT_ONCE)
             for record in records:
                 after = record["transaction_id"]
+                if self._under_way.has(after, epoch):
+                    continue
                 try:
                     row = transactions.read(record)
                     row.state, effects = CORES[row.protocol].resume(row.state, epoch)

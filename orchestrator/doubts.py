@@ -19,7 +19,7 @@ from orchestrator import transactions
 from orchestrator.core.commit import Outcome, Phase
 from orchestrator.core.commit_journal import ByHand, Seen
 from orchestrator.participants import Participants
-from services.contract.commit import PARTICIPANTS, Doubt, Resolution
+from services.contract.commit import PARTICIPANTS, Doubt, Resolution, Stranger
 from services.runtime.database import Database
 from services.runtime.problems import Problem
 
@@ -28,9 +28,10 @@ NO_ANSWER, TOO_LATE = "no answer: ask again", "not in doubt any more: nothing wa
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What each participant holds, by transaction; and who did not answer."""
+    """What each participant holds, by transaction; what others have prepared there; who did not answer."""
 
     by_transaction: Mapping[str, Mapping[str, Doubt]]
+    strangers: Sequence[tuple[str, Stranger]]
     silent: Sequence[str]
 
 
@@ -43,7 +44,7 @@ class Doubts:
         self._participants = participants
 
     async def listed(self, most: int) -> dict[str, Any]:
-        """All that is in doubt anywhere, what was prepared first at the head."""
+        """All that is in doubt anywhere, what was prepared first at the head; and what is not the shop's."""
         heard = await self._ask_all()
         ids = list(heard.by_transaction)
         async with self._database.connection() as sql:
@@ -54,7 +55,9 @@ class Doubts:
             for id, holders in heard.by_transaction.items()
         ]
         found.sort(key=lambda doubt: -doubt["in_doubt_s"])
-        return {"transactions": found[:most], "in_doubt": len(found), "silent": list(heard.silent)}
+        strangers = [_of_stranger(*stranger) for stranger in heard.strangers]
+        told = {"transactions": found[:most], "in_doubt": len(found), "strangers": strangers}
+        return {**told, "silent": list(heard.silent)}
 
     async def resolve(
         self, id: str, outcome: Outcome, chosen: Sequence[str] | None, reason: str
@@ -83,12 +86,13 @@ class Doubts:
 
     async def _ask_all(self) -> Heard:
         answers = await asyncio.gather(*map(self._participants.doubts, PARTICIPANTS))
+        told = {name: doubts for name, doubts in zip(PARTICIPANTS, answers, strict=True) if doubts}
         by_transaction: dict[str, dict[str, Doubt]] = defaultdict(dict)
-        for name, doubts in zip(PARTICIPANTS, answers, strict=True):
-            for doubt in doubts or ():
+        for name, doubts in told.items():
+            for doubt in doubts.doubts:
                 by_transaction[doubt.transaction][name] = doubt
-        silent = [name for name, doubts in zip(PARTICIPANTS, answers, strict=True) if doubts is None]
-        return Heard(by_transaction, silent)
+        strangers = [(name, stranger) for name, doubts in told.items() for stranger in doubts.strangers]
+        return Heard(by_transaction, strangers, [name for name in PARTICIPANTS if name not in told])
 
 
 def _of_log(row: asyncpg.Record | None) -> dict[str, Any]:
@@ -118,6 +122,11 @@ def _of(holders: Mapping[str, Doubt]) -> dict[str, Any]:
         for name, doubt in holders.items()
     }
     return {"in_doubt_s": max(doubt.prepared_s for doubt in holders.values()), "participants": told}
+
+
+def _of_stranger(where: str, stranger: Stranger) -> dict[str, Any]:
+    gid, prepared_s, tables, waiters = msgspec.structs.astuple(stranger)
+    return {"participant": where, "gid": gid, "prepared_s": prepared_s, "tables": tables, "blocks": waiters}
 
 
 def decision_of(row: asyncpg.Record) -> Literal["", "committed", "aborted"]:

@@ -18,7 +18,6 @@ from services.contract.commit import (
     RESOLUTIONS_PATH,
     Asked,
     Batch,
-    Doubt,
     Doubts,
     Resolution,
     Resolved,
@@ -71,10 +70,10 @@ class Participants:
         told = await self._lanes[name].ask(_asked(row, request))
         return None if told is None else _heard(name, request.round, told)
 
-    async def doubts(self, name: str) -> tuple[Doubt, ...] | None:
+    async def doubts(self, name: str) -> Doubts | None:
         """What it has prepared. None: it does not answer."""
         body = await self._call("GET", f"/{name}{DOUBTS_PATH}")
-        return None if body is None else _doubts.decode(body).doubts
+        return None if body is None else _doubts.decode(body)
 
     async def resolve(self, name: str, resolution: Resolution) -> Resolved | None:
         """None when there was no answer: whether it was done is unknown."""

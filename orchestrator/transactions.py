@@ -26,6 +26,9 @@ CLAIM = """
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[]) ON CONFLICT DO NOTHING
     RETURNING order_id::text, kind
 """
+CLAIMED = """
+    SELECT order_id::text, kind FROM transaction_orders WHERE transaction_id = ANY($1::uuid[])
+"""
 SAVE = """
     INSERT INTO transactions AS t (
         transaction_id, protocol, shard, epoch, running, state, works, traceparent, log, started_at, outcome,
@@ -131,6 +134,11 @@ async def claim(sql: asyncpg.Connection, starts: Mapping[str, Start]) -> set[tup
     claims = sorted((work.order_id, work.kind, id) for id, start in starts.items() for work in start.works)
     claimed = await sql.fetch(CLAIM, *(list(column) for column in zip(*claims, strict=True)))
     return {(row["order_id"], row["kind"]) for row in claimed}
+
+
+async def claimed(sql: asyncpg.Connection, ids: Iterable[str]) -> set[tuple[str, str]]:
+    """The (order, kind) that these transactions run."""
+    return {(row["order_id"], row["kind"]) for row in await sql.fetch(CLAIMED, list(ids))}
 
 
 def save(tx: Transaction, rows: Sequence[Row]) -> None:

@@ -42,6 +42,10 @@ class UnderWay:
     def get(self, id: str) -> Live | None:
         return self._live.get(id)
 
+    def has(self, id: str, epoch: int) -> bool:
+        live = self.get(id)
+        return live is not None and live.row.state.epoch == epoch
+
     async def room(self) -> None:
         """Returns when there is room for more."""
         await self._room.wait()
@@ -61,7 +65,8 @@ class UnderWay:
 
     def leave(self, live: Live) -> None:
         self.decided(live)
-        del self._live[live.row.id]
+        if self._live.get(live.row.id) is live:  # or the shard came back, and the new owner's is there
+            del self._live[live.row.id]
         self._groups -= live.row.protocol == GROUPED
         self._let_in()
 

@@ -4,7 +4,6 @@ The parts know nothing of it. They are reached by private names, so that no publ
 faults; `tests/chaos` comes to every point, and so notices a name that has changed.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import httpx
@@ -47,9 +46,9 @@ def of_orchestrator(settings: Settings, app: FastAPI, participants: Any, coordin
     _wire(participants._client, faults)
     begin, submit = coordinator._begin, coordinator._log.submit
 
-    async def begin_at(starts: Sequence[Any]) -> Any:
+    async def begin_at(by_id: Any) -> Any:
         await faults.at("before-force:voting", "")
-        begun = await begin(starts)
+        begun = await begin(by_id)
         for live, _ in begun:
             await faults.at("after-force:voting", live.row.id)
         return begun

@@ -6,15 +6,15 @@ written down first, and the coordinator, which still tells and asks everybody, h
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import asyncpg
 import msgspec
 from fastapi import FastAPI, Request, Response
 
-from orchestrator.core.exchange import Abort, Acked, Commit
+from orchestrator.core.exchange import Abort, Acked, Commit, Inquire
 from orchestrator.core.participant import read_gid
-from services.commit.participant import Call
+from services.commit.participant import OURS, Call
 from services.commit.route import ParticipantRoute
 from services.contract.commit import (
     DOUBTS_PATH,
@@ -23,6 +23,7 @@ from services.contract.commit import (
     Doubts,
     Resolution,
     Resolved,
+    Stranger,
     Waiter,
 )
 from services.runtime.http import read_body, require
@@ -34,18 +35,17 @@ LARGEST_RESOLUTION, LONGEST_REASON = 1 << 14, 500
 CONTROL = {chr(code) for code in (*range(32), *range(127, 160))}
 """With them a reason could look like something else, in a terminal or in the audit's words."""
 
-OURS = "^[a-z0-9-]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[0-9]+/[0-9]+$"
-
 # A prepared transaction belongs to no process: its locks have no pid, and bear its number as -1/number.
 PREPARED = f"""
     WITH mine AS MATERIALIZED (
-        SELECT gid, transaction, prepared, split_part(split_part(gid, '/', 1), ':', 2) AS id
-        FROM pg_prepared_xacts WHERE database = current_database() AND gid ~ '{OURS}'
-        ORDER BY prepared LIMIT $1
+        SELECT gid, transaction, prepared,
+            CASE WHEN gid ~ '^{OURS}' THEN split_part(split_part(gid, '/', 1), ':', 2)::uuid END AS id
+        FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared LIMIT $1
     ), held AS MATERIALIZED (SELECT * FROM pg_locks WHERE pid IS NULL AND granted)
     SELECT m.gid, extract(epoch FROM clock_timestamp() - m.prepared)::float8 AS prepared_s,
-        n.transaction_id IS NOT NULL AS precommitted, coalesce(t.tables, '{{}}') AS tables
-    FROM mine m LEFT JOIN precommits n ON n.transaction_id = m.id::uuid
+        m.id IS NOT NULL AS ours, n.transaction_id IS NOT NULL AS precommitted,
+        coalesce(t.tables, '{{}}') AS tables
+    FROM mine m LEFT JOIN precommits n ON n.transaction_id = m.id
     LEFT JOIN held own ON own.transactionid = m.transaction
     LEFT JOIN (
         SELECT virtualtransaction, array_agg(DISTINCT c.relname::text) AS tables
@@ -70,7 +70,7 @@ WAITERS = """
     FROM waiting w JOIN blocked b USING (pid) ORDER BY b.query_start LIMIT $2
 """
 GID = f"""
-    SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND gid ~ '{OURS}'
+    SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND gid ~ '^{OURS}'
         AND split_part(split_part(gid, '/', 1), ':', 2) = $1::text
 """
 DECIDE = """
@@ -105,11 +105,13 @@ class DoubtRoutes:
         return _answer(await self.resolve(_read(await read_body(request, LARGEST_RESOLUTION))))
 
     async def doubts(self) -> Doubts:
-        """All that is prepared here and bears a name of ours, the oldest first."""
+        """All that is prepared here, the oldest first: what bears a name of ours, and what does not."""
         async with self._database.connection() as sql:
             prepared = await sql.fetch(PREPARED, MOST_SHOWN)
             waiters = await sql.fetch(WAITERS, LONGEST_STATEMENT, MOST_SHOWN)
-        return Doubts(self._name, tuple(_doubt(row, waiters) for row in prepared))
+        ours = tuple(_doubt(row, waiters) for row in prepared if row["ours"])
+        strangers = tuple(_stranger(row, waiters) for row in prepared if not row["ours"])
+        return Doubts(self._name, ours, strangers)
 
     async def resolve(self, asked: Resolution) -> Resolved:
         """Ends a transaction that is in doubt here, and keeps why. What somebody decides meanwhile,
@@ -121,7 +123,9 @@ class DoubtRoutes:
             decision = await sql.fetchval(DECIDE, asked.transaction, asked.outcome, asked.reason)
         protocol, round = name[0].partition(":")[0], name[1]
         request = Commit(round) if asked.outcome == "committed" else Abort(round)
-        [answer] = await self._participant.handle([Call(asked.transaction, protocol, request)])
+        # Asked as well, for who has just rolled it back may not have put that on record yet.
+        calls: list[Call[Any]] = [Call(asked.transaction, protocol, r) for r in (request, Inquire(round))]
+        _, answer = await self._participant.handle(calls)
         state = cast(Acked, answer).state.value
         async with self._database.connection() as sql:
             await sql.execute(FOUND, decision, state)
@@ -129,12 +133,20 @@ class DoubtRoutes:
 
 
 def _doubt(row: asyncpg.Record, waiters: Sequence[asyncpg.Record]) -> Doubt:
-    gid, prepared_s, precommitted, tables = row
+    gid, prepared_s, _, precommitted, tables = row
     name = read_gid(gid)
-    assert name, "the query takes only names of ours"
+    assert name, "the query tells what is ours"
     transaction, round = name[0].partition(":")[2], name[1]
-    mine = tuple(Waiter(w["pid"], w["waits_s"], w["statement"]) for w in waiters if w["gid"] == gid)
+    mine = _behind(gid, waiters)
     return Doubt(gid, transaction, round.epoch, round.number, prepared_s, precommitted, tuple(tables), mine)
+
+
+def _stranger(row: asyncpg.Record, waiters: Sequence[asyncpg.Record]) -> Stranger:
+    return Stranger(row["gid"], row["prepared_s"], tuple(row["tables"]), _behind(row["gid"], waiters))
+
+
+def _behind(gid: str, waiters: Sequence[asyncpg.Record]) -> tuple[Waiter, ...]:
+    return tuple(Waiter(w["pid"], w["waits_s"], w["statement"]) for w in waiters if w["gid"] == gid)
 
 
 def _read(body: bytes) -> Resolution:

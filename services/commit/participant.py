@@ -37,6 +37,9 @@ from services.runtime.ids import is_uuid
 
 log = structlog.get_logger()
 
+OURS = "[a-z0-9-]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[0-9]+/[0-9]+$"
+"""What `_gid` makes, for Postgres. Somebody else's prepared transactions may be in the same database."""
+
 LOCK_WAIT_S = 0.1
 """For a whole batch: those of it that have voted are holding locks while the others wait for theirs."""
 

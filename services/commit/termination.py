@@ -32,7 +32,7 @@ from orchestrator.core import termination
 from orchestrator.core.commit import Send, TimedOut
 from orchestrator.core.exchange import Acked, Round, State
 from orchestrator.core.participant import read_gid
-from services.commit.participant import DEAD_AFTER_S
+from services.commit.participant import DEAD_AFTER_S, OURS
 from services.commit.route import ParticipantRoute
 from services.contract.commit import PARTICIPANTS, PATH, Asked, Batch, Told, Verb, read_answers
 from services.runtime.database import RETRIABLE
@@ -69,9 +69,10 @@ PREPARED = Gauge(
 )
 OLDEST_S = Gauge("tradeoff_oldest_prepared_seconds", "How long the oldest of them has been in doubt")
 
-SILENT = """
+SILENT = f"""
     SELECT gid FROM pg_prepared_xacts
-    WHERE database = current_database() AND gid LIKE '3pc:%' AND prepared < now() - make_interval(secs => $1)
+    WHERE database = current_database() AND gid LIKE '3pc:%' AND gid ~ '^{OURS}'
+        AND prepared < now() - make_interval(secs => $1)
         AND NOT EXISTS (SELECT FROM precommits WHERE created_at > now() - make_interval(secs => $1)
             AND transaction_id::text = split_part(split_part(gid, '/', 1), ':', 2))
     ORDER BY prepared LIMIT $2

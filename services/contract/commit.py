@@ -107,9 +107,19 @@ class Doubt(Message, frozen=True):
     waiters: tuple[Waiter, ...] = ()  # for those rows, or for somebody who waits for them
 
 
+class Stranger(Message, frozen=True):
+    """What somebody else has prepared in a participant's database; nobody here knows its end."""
+
+    gid: str
+    prepared_s: float
+    tables: tuple[str, ...]
+    waiters: tuple[Waiter, ...] = ()
+
+
 class Doubts(Message, frozen=True):
     participant: str
     doubts: tuple[Doubt, ...]
+    strangers: tuple[Stranger, ...] = ()
 
 
 class Resolution(Message, frozen=True):

@@ -33,6 +33,7 @@ async def main(settings: Settings) -> None:
         dead_letter_topic=topics.DEAD_LETTERS,
         guard=HotProducts(parts.database, parts.shortcuts).guard,
         lock=lock,
+        asked_again=True,
     )
     commands = Consumer(settings.kafka_bootstrap, topics.INVENTORY_COMMANDS, "inventory", worker.handle)
     janitor = Janitor("inventory", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
@@ -40,7 +41,6 @@ async def main(settings: Settings) -> None:
     taking_part = ParticipantRoute(
         "inventory", settings.database_url, work, script, tell_nobody, settings.participant_token
     )
-
     peers = httpx.AsyncClient(base_url=settings.internal_url)
     terminator = Terminator("inventory", taking_part, peers, settings.coordinator_silence_s)
 

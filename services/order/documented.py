@@ -47,7 +47,11 @@ class Confirmation(Receipt):
 
 
 class Order(Confirmation):
-    """`reason` and `detail` tell why it was refused. What is not known yet is left out."""
+    """`reason` and `detail` tell why it was refused. What is not known yet is left out.
+
+    Under two- and three-phase commit it ended, or was cancelled, when the order service prepared that: what
+    is written before the decision cannot tell its time.
+    """
 
     customer_id: Annotated[str, Field(examples=["alice"])]
     protocol: Annotated[str, Field(examples=["saga"])]

@@ -31,6 +31,7 @@ async def main(settings: Settings) -> None:
         answers_topic=topics.SAGAS,
         dead_letter_topic=topics.DEAD_LETTERS,
         lock=lock,
+        asked_again=True,
     )
     commands = Consumer(settings.kafka_bootstrap, topics.PAYMENT_COMMANDS, "payment", worker.handle)
     janitor = Janitor("payment", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])

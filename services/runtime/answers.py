@@ -82,11 +82,9 @@ class Answers:
         values = {f"answer:{record.id}": _encoder.encode(record) for record in records}
         if not values:
             return
-        task = asyncio.create_task(
-            self._shortcuts.remember(
-                values, ttl_s=ttl_s, hint=(CHANNEL, hint) if hint else None, if_absent=hint is None
-            )
-        )
+        told = (CHANNEL, hint) if hint else None
+        remember = self._shortcuts.remember(values, ttl_s=ttl_s, hint=told, if_absent=told is None)
+        task = asyncio.create_task(remember)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -24,6 +24,11 @@ POOL_SIZE = 6
 LOAN_S = 10
 """How long one may wait for a connection."""
 
+LOCK_WAIT_S = 1.0
+"""For a row; it may be part of a prepared transaction, and locked until somebody decides."""
+
+LIMITS = ("lock_timeout", "statement_timeout")
+
 AWAY = (
     OSError,
     TimeoutError,
@@ -85,21 +90,21 @@ async def insist(
 class Database:
     """Promises that a connection that broke is never lent out twice. Connects when it is first asked to.
 
-    With `patience_s` nothing that is done here, a loan or a statement, takes longer: it raises AWAY, or
-    CONTENDED where a lock was waited for.
+    No lock is waited for longer than `LOCK_WAIT_S`: CONTENDED. With `patience_s` nothing that is done here, a
+    loan or a statement, takes longer, but a lock is waited for as long, too: it raises AWAY, or CONTENDED.
     """
 
     def __init__(self, url: str, *, pool_size: int = POOL_SIZE, patience_s: float = math.inf) -> None:
         is_patient = patience_s == math.inf
         self._loan_s = LOAN_S if is_patient else patience_s
-        limits = () if is_patient else ("lock_timeout", "statement_timeout")
+        limits = {"lock_timeout": LOCK_WAIT_S} if is_patient else dict.fromkeys(LIMITS, patience_s)
         self._pool = asyncpg.create_pool(
             url,
             min_size=0,
             max_size=pool_size,
             timeout=min(5, patience_s),
             command_timeout=60 if is_patient else patience_s + 1,  # a server that hangs breaks off nothing
-            server_settings={name: str(int(patience_s * 1000)) for name in limits},
+            server_settings={name: str(int(limit_s * 1000)) for name, limit_s in limits.items()},
             max_inactive_connection_lifetime=0,
             reset=_leave_as_it_is,
         )
@@ -113,9 +118,11 @@ class Database:
             async with self._opening:
                 await self._pool
                 self._is_open = True
-        # Cheaper than the pool's own timeout, which makes a task of each loan.
-        async with asyncio.timeout(self._loan_s):
-            lent = await self._pool.acquire()
+        try:  # cheaper than the pool's own timeout, which makes a task of each loan
+            async with asyncio.timeout(self._loan_s):
+                lent = await self._pool.acquire()
+        except asyncpg.InternalServerError as error:  # no session can begin: its disk is full, for example
+            raise ConnectionError(str(error)) from error
         try:
             yield cast(asyncpg.Connection, lent)
         except (asyncio.CancelledError, *AWAY):

@@ -25,10 +25,7 @@ class GroupCommit(Generic[Request, Result]):
     """`commit` takes a list of requests and returns their results in order, or raises for all of them."""
 
     def __init__(
-        self,
-        commit: Callable[[Sequence[Request]], Awaitable[Sequence[Result]]],
-        *,
-        bounded: bool = True,
+        self, commit: Callable[[Sequence[Request]], Awaitable[Sequence[Result]]], *, bounded: bool = True
     ) -> None:
         self._commit = commit
         self._bounded = bounded
@@ -39,9 +36,8 @@ class GroupCommit(Generic[Request, Result]):
     async def submit(self, request: Request) -> Result:
         """The result of this request. Raises what `commit` raised, or Problem 429 when too many wait."""
         if self._bounded and len(self._waiting) >= MOST_WAITING:
-            raise Problem(
-                429, "too-many-requests", "the shop is full; try again", headers={"Retry-After": "1"}
-            )
+            detail = "the shop is full; try again"
+            raise Problem(429, "too-many-requests", detail, headers={"Retry-After": "1"})
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         if self._running is None:

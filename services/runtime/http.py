@@ -181,9 +181,8 @@ def create_app(title: str, description: str, ready: Callable[[], Awaitable[bool]
     async def readyz() -> dict[str, str]:
         """The process is attached to its database and to Kafka; 503 otherwise."""
         if not await ready():
-            raise Problem(
-                503, "not-ready", "not attached to the database or to Kafka", headers={"Retry-After": "1"}
-            )
+            detail = "not attached to the database or to Kafka"
+            raise Problem(503, "not-ready", detail, headers={"Retry-After": "1"})
         return {"status": "ready"}
 
     @app.get("/metrics", tags=["health"], include_in_schema=False)

@@ -22,17 +22,8 @@ EXPIRES_AFTER_S = 24 * 3600
 
 MISSING = (400, "idempotency-key-missing", 'send a unique Idempotency-Key header, such as "8e03978e"')
 EXAMPLE = '"8e03978e-40d5"'
-REQUIRED: dict[str, Any] = {
-    "parameters": [
-        {
-            "in": "header",
-            "name": "Idempotency-Key",
-            "required": True,
-            "schema": {"type": "string"},
-            "example": EXAMPLE,
-        }
-    ]
-}
+HEADER = {"in": "header", "name": "Idempotency-Key", "required": True, "schema": {"type": "string"}}
+REQUIRED: dict[str, Any] = {"parameters": [HEADER | {"example": EXAMPLE}]}
 """For OpenAPI. To FastAPI the header is optional, so that its absence is a 400 like any bad key."""
 
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
@@ -115,8 +106,5 @@ async def recall(sql: asyncpg.Connection, ids: Iterable[str]) -> dict[str, Recor
 def refuse_reuse(record: Record, request: bytes) -> None:
     """Raises Problem 422 when the key was first used for a different request."""
     if record.fingerprint != request:
-        raise Problem(
-            422,
-            "idempotency-key-reused",
-            "this Idempotency-Key was used for a different request; use a new key for a new request",
-        )
+        detail = "this Idempotency-Key was used for a different request; use a new key for a new request"
+        raise Problem(422, "idempotency-key-reused", detail)

@@ -9,16 +9,12 @@ from starlette.responses import Response
 MEDIA_TYPE = "application/problem+json"
 
 INITIALS = {"json": "JSON", "sku": "SKU"}
+TEXTS = ("type", "title", "detail")
 SCHEMA = {
     "title": "Problem",
     "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
+    "required": ["status", *TEXTS],
+    "properties": {"status": {"type": "integer"}} | {name: {"type": "string"} for name in TEXTS},
 }
 
 

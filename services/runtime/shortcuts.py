@@ -89,17 +89,8 @@ class Shortcuts:
         """Caches values and, in the same round trip, publishes a hint (channel, message)."""
 
         async def call(redis: Redis) -> None:
-            channel, message = hint or ("", b"")
-            await redis.eval(
-                REMEMBER,
-                len(values),
-                *values,
-                ttl_s,
-                channel,
-                message,
-                "x" if if_absent else "",
-                *values.values(),
-            )
+            arguments = (ttl_s, *(hint or ("", b"")), "x" if if_absent else "")
+            await redis.eval(REMEMBER, len(values), *values, *arguments, *values.values())
 
         await self._try(call, None)
 

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import asyncpg
 import structlog
 from msgspec import Struct
 
@@ -40,6 +41,14 @@ class Command:
     @property
     def step(self) -> inbox.Step:
         return inbox.Step(self.envelope.subject, self.envelope.step, self.envelope.undoes)
+
+
+BRIEFLY = "SET LOCAL lock_timeout = '50ms'"
+"""Once a wave has met a row that stays locked: its halves find out whose it is."""
+
+
+class Locked(Exception):
+    """Somebody else keeps a row that this needs, perhaps for as long as a transaction is in doubt."""
 
 
 Handler = Callable[[Transaction, Sequence[Command]], Awaitable[Sequence[Answer]]]
@@ -74,6 +83,7 @@ class Worker:
         dead_letter_topic: str,
         guard: Guard = unguarded,
         lock: Lock = lock_nothing,
+        asked_again: bool = False,
     ) -> None:
         self._name = name
         self._outbox = outbox
@@ -83,9 +93,12 @@ class Worker:
         self._dead_letter_topic = dead_letter_topic
         self._guard = guard
         self._lock = lock
+        self._asked_again = asked_again
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Returns when every record has taken effect, had done so before, or lies among the dead letters."""
+        """Returns when every record has taken effect, had done so before, or lies among the dead letters; or,
+        where all are `asked_again` until they are answered, stays without an answer: a row of it is locked,
+        and nobody else shall wait for that."""
         commands: list[Command] = []
         for record in records:
             try:
@@ -106,39 +119,51 @@ class Worker:
             raise Malformed(f"the subject {envelope.subject!r} is no UUID in its usual form")
         return Command(record, envelope, open_as(envelope, kind))
 
-    async def _narrow(self, commands: Sequence[Command]) -> None:
-        """Runs a wave; on a fault of its own, each half by itself."""
+    async def _narrow(self, commands: Sequence[Command], *first: str) -> None:
+        """Runs a wave, after what is said `first`; on a fault of its own, each half by itself."""
         try:
-            await insist(partial(self._run, commands), also=(fencing.StaleHolder,))
+            await insist(partial(self._run, commands, first), also=(fencing.StaleHolder,))
         except Exception as error:  # a fault in a handler or in what it was given; AWAY never gets here
             if len(commands) > 1:
                 half = len(commands) // 2
-                await self._narrow(commands[:half])
-                await self._narrow(commands[half:])
+                await self._narrow(commands[:half], BRIEFLY)
+                await self._narrow(commands[half:], BRIEFLY)
+            elif isinstance(error, Locked):
+                log.warning("left to be asked again", step=commands[0].step, error=str(error))
             else:
                 log.exception("command failed", step=commands[0].step)
                 await self._bury(commands[0].record, f"{type(error).__name__}: {error}", commands[0])
 
-    async def _run(self, commands: Sequence[Command]) -> None:
-        async with self._guard(commands) as held, self._outbox.transaction() as tx:
-            await fencing.check(tx.sql, held)
-            known = await inbox.recall(tx.sql, [command.step for command in commands])
-            answers: dict[tuple[str, str], Answer] = {}
-            fresh: list[Command] = []
-            for command in commands:
-                settled = inbox.settle(command.step, known)
-                answers.update(settled)
-                if not settled:
-                    fresh.append(command)
-            kinds = _by_kind(fresh)
-            if len(kinds) > 1:  # each handler locks in order, but one after the other is no order
-                await self._lock(tx, fresh)
-            for kind, group in kinds:
-                given = await self._handlers[kind](tx, group)
-                answers.update(
-                    ((c.subject, c.envelope.step), answer) for c, answer in zip(group, given, strict=True)
-                )
-            self._answer(tx, commands, answers, known)
+    async def _run(self, commands: Sequence[Command], first: Sequence[str]) -> None:
+        try:
+            async with self._guard(commands) as held, self._outbox.transaction() as tx:
+                for statement in first:
+                    await tx.sql.execute(statement)
+                await self._decide(tx, commands, held)
+        except asyncpg.LockNotAvailableError as error:
+            if self._asked_again:
+                raise Locked(str(error)) from None
+            raise
+
+    async def _decide(self, tx: Transaction, commands: Sequence[Command], held: Mapping[str, int]) -> None:
+        await fencing.check(tx.sql, held)
+        known = await inbox.recall(tx.sql, [command.step for command in commands])
+        answers: dict[tuple[str, str], Answer] = {}
+        fresh: list[Command] = []
+        for command in commands:
+            settled = inbox.settle(command.step, known)
+            answers.update(settled)
+            if not settled:
+                fresh.append(command)
+        kinds = _by_kind(fresh)
+        if len(kinds) > 1:  # each handler locks in order, but one after the other is no order
+            await self._lock(tx, fresh)
+        for kind, group in kinds:
+            given = await self._handlers[kind](tx, group)
+            answers.update(
+                ((c.subject, c.envelope.step), answer) for c, answer in zip(group, given, strict=True)
+            )
+        self._answer(tx, commands, answers, known)
 
     def _answer(self, tx: Transaction, commands: Sequence[Command], answers: Answers, known: Answers) -> None:
         inbox.record(tx, {key: answer for key, answer in answers.items() if key not in known})

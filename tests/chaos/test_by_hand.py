@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 from typer.testing import CliRunner
 
 from infra.native import Stack
@@ -15,7 +16,15 @@ from lab.audit.run import audit_stack
 from lab.faults import Faults, point
 from lab.state import Stack as Told
 from tests.chaos.held import Held, held
-from tests.e2e.shopper import balance_of, eventually, new_product, order, status_of, stock_of
+from tests.e2e.shopper import (
+    balance_of,
+    eventually,
+    new_customer,
+    new_product,
+    order,
+    status_of,
+    stock_of,
+)
 
 BEFORE_THE_DECISION = "orchestrator@before-force:committing"
 REASON = "the coordinator will not come back"
@@ -143,6 +152,41 @@ async def test_an_order_that_the_order_service_alone_aborted_ends_all_the_same(
     assert (await stock_of(shop, case.sku), await balance_of(shop, case.customer)) == ((5, 0, 0), 2000)
     report = await audit_stack(told, bound_s=30.0)
     assert report.violations == 0, report.as_json()
+
+
+@pytest.mark.parametrize("named_by", ["order", "transaction"])
+async def test_who_is_asked_again_at_once_answers_before_the_timer_rings(
+    chaotic: Stack,
+    faults: Faults,
+    told: Told,
+    shop: httpx.AsyncClient,
+    inside: httpx.AsyncClient,
+    named_by: str,
+) -> None:
+    """Payment does not hear that the card is to be charged: four times, so that the next is seconds away."""
+    sku, customer = await new_product(shop, price=700), await new_customer(shop, balance=2000)
+    lost = {"what": "drop-request", "to": "payment", "verb": "commit", "times": None}
+    faults.put("orchestrator", lost)
+    order_id = (await order(shop, customer, {sku: 1}, protocol="2pc")).json()["order_id"]
+
+    async def unheard() -> bool:
+        return any(told["faults"][0]["met"] >= 4 for told in faults.seen("orchestrator").values())
+
+    await eventually(unheard, True)
+    faults.clear()
+    [transaction] = (await inside.get(f"/orchestrator/transactions/{order_id}")).json()["transactions"]
+    id = {"order": order_id, "transaction": transaction["transaction_id"]}[named_by]
+    answer = json.loads(await asyncio.to_thread(tradeoff, chaotic, "retry", id, "--json"))
+    assert answer == {"order_id": id, "asked_again": ["buy"]}
+    await eventually(partial(balance_of, shop, customer), 1300)
+
+    async def since_then() -> list[str]:
+        entries = (await shop.get(f"/orders/{order_id}/trace")).json()["entries"]
+        what = [entry["what"] for entry in entries if entry["role"] == "orchestrator"]
+        return what[what.index("retry-now") :] if "retry-now" in what else []
+
+    await eventually(since_then, ["retry-now", "commit", "committed", "ended: committed"])
+    assert (await audit_stack(told, bound_s=30.0)).violations == 0
 
 
 def metrics_of(told: Told) -> list[str]:

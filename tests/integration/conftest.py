@@ -25,6 +25,7 @@ async def database(native: Stack, stack: dict[str, Any]) -> AsyncIterator[Databa
     yield database
     async with database.connection() as sql:
         await sql.execute("DELETE FROM sagas WHERE payload LIKE '%a test of owners%'::bytea")
+        await sql.execute("DELETE FROM transactions WHERE works LIKE '%a test of owners%'::bytea")
         await sql.execute("DELETE FROM outbox WHERE owner LIKE 'test-%'")
     await database.close()
     for name in ORCHESTRATORS:

@@ -1,6 +1,6 @@
-"""Orchestrators over a real database that send nothing, and sagas for them."""
+"""Orchestrators over a real database that send nothing, and orders for them."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -10,6 +10,7 @@ from orchestrator.driver import Driver
 from orchestrator.participants import Participants
 from orchestrator.shards import Shards
 from services.contract import topics
+from services.contract.commit import Protocol
 from services.contract.messages import Line, StartOrder
 from services.runtime.bus import Producer
 from services.runtime.database import Database
@@ -40,8 +41,8 @@ def order_ids(number: int) -> list[str]:
     return found
 
 
-def start(order_id: str) -> Any:
-    message = StartOrder(MARK, 100, "EUR", (Line("nothing", 1, 100),))
+def start(order_id: str, protocol: Literal["saga", Protocol] = "saga") -> Any:
+    message = StartOrder(MARK, 100, "EUR", (Line("nothing", 1, 100),), protocol=protocol)
     envelope = seal(message, id=f"{order_id}/order.start/1", source="test", subject=order_id)
     value = encode(envelope)
     return ConsumerRecord(

@@ -12,6 +12,7 @@ import pytest
 
 from infra.native import Stack
 from services.commit.by_hand import DoubtRoutes
+from services.commit.termination import SILENT
 from services.contract.commit import DOUBTS_PATH, RESOLUTIONS_PATH, Doubt, Resolution
 from services.runtime.ids import uuid7
 from tests.e2e.shopper import eventually
@@ -73,6 +74,30 @@ async def test_what_is_in_doubt_is_shown_with_its_locks_and_all_who_wait_for_the
     assert wanted in one.waiters[0].statement and one.prepared_s > one.waiters[0].waits_s > 0
 
 
+@pytest.mark.parametrize("gid", ["somebody's own", "3pc:x/1/1", "2pc:0190a000/1/1"])
+async def test_what_somebody_else_has_prepared_is_named_and_left_alone(inventory: Desk, gid: str) -> None:
+    sku, id, quoted = await new_stock(inventory, 5), uuid7(), gid.replace("'", "''")
+    sql = await asyncpg.connect(inventory.url)
+    await sql.execute(f"BEGIN; UPDATE stock SET on_hand = on_hand WHERE sku = '{sku}'")
+    await sql.execute(f"PREPARE TRANSACTION '{quoted}'")
+    try:
+        assert (await inventory.vote(id, buy({sku: 1}))).vote == "busy"
+        async with wanting(inventory, sku) as process:
+
+            async def blocked() -> list[int]:
+                told = await DoubtRoutes("inventory", inventory.route).doubts()
+                [stranger] = told.strangers
+                assert (stranger.gid, stranger.tables, told.doubts) == (gid, ("stock",), ())
+                return [waiter.process for waiter in stranger.waiters]
+
+            await eventually(blocked, [process])
+        assert await inventory.fetch(SILENT, 0.0, 1) == []
+    finally:
+        await sql.execute(f"ROLLBACK PREPARED '{quoted}'")
+        await sql.close()
+    assert (await inventory.vote(uuid7(), buy({sku: 1}))).vote == "yes"
+
+
 @pytest.mark.parametrize(
     ("outcome", "stock", "decision", "answer"),
     [("committed", (3, 0, 2), "abort", "committed"), ("aborted", (5, 0, 0), "commit", "aborted")],
@@ -105,7 +130,9 @@ async def test_what_somebody_else_has_prepared_is_none_of_ours(inventory: Desk) 
     await sql.close()
 
 
-async def test_of_two_operators_one_decides(inventory: Desk) -> None:
+@pytest.mark.parametrize("_", range(10))
+async def test_of_two_operators_one_decides(inventory: Desk, _: int) -> None:
+    """One who comes between the other's rollback and its record is told the end, too."""
     sku, transaction = await new_stock(inventory, 5), uuid7()
     await inventory.vote(transaction, buy({sku: 2}))
     wanted = ("committed", "aborted", "committed", "aborted")

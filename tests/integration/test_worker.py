@@ -1,5 +1,6 @@
 """What a worker takes for a lost race, and what for poison."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from services.contract import topics
 from services.contract.messages import ShipStock
 from services.runtime import fencing
 from services.runtime.bus import Producer
-from services.runtime.database import TRIES, Database
+from services.runtime.database import LOCK_WAIT_S, TRIES, Database
 from services.runtime.envelope import encode, seal
 from services.runtime.ids import uuid7
 from services.runtime.inbox import DONE, Answer
@@ -93,3 +94,56 @@ async def test_a_command_that_collides_with_what_is_there_every_time_is_buried(i
     await worker(inventory, handlers={ShipStock: collide}).handle([ship(subject)])
     assert tries == TRIES
     assert await ended(inventory, subject) == (0, 1)
+
+
+async def keep(database: Database, name: str) -> str:
+    """Locks this fence in a prepared transaction, that of somebody who may never come. Its gid."""
+    gid = f"somebody-{uuid7()}"
+    async with database.connection() as sql:
+        await fencing.issue(sql, name)
+        await sql.execute("BEGIN")
+        await fencing.issue(sql, name)
+        await sql.execute(f"PREPARE TRANSACTION '{gid}'")
+    return gid
+
+
+async def let_go(database: Database, gid: str) -> None:
+    async with database.connection() as sql:
+        await sql.execute(f"ROLLBACK PREPARED '{gid}'")
+
+
+async def wants_its_fence(tx: Transaction, commands: Sequence[Command]) -> Sequence[Answer]:
+    names = [f"test:{command.subject}" for command in commands]
+    await tx.sql.fetch("SELECT FROM fences WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE", names)
+    return await done(tx, commands)
+
+
+async def test_a_row_that_stays_locked_holds_up_nobody_else(inventory: Database) -> None:
+    """Who wants it has no answer, and is asked again."""
+    subjects = [uuid7() for _ in range(9)]
+    patient, *others = subjects
+    hands = worker(inventory, handlers={ShipStock: wants_its_fence}, asked_again=True)
+    gid = await keep(inventory, f"test:{patient}")
+    try:
+        await hands.handle([ship(subject) for subject in subjects])
+        assert [await ended(inventory, subject) for subject in others] == [(1, 0)] * len(others)
+        assert await ended(inventory, patient) == (0, 0)
+    finally:
+        await let_go(inventory, gid)
+    await hands.handle([ship(patient)])
+    assert await ended(inventory, patient) == (1, 0)
+
+
+async def test_who_is_not_asked_again_waits_for_as_long_as_it_takes(inventory: Database) -> None:
+    subject = uuid7()
+    gid = await keep(inventory, f"test:{subject}")
+    handling = asyncio.create_task(
+        worker(inventory, handlers={ShipStock: wants_its_fence}).handle([ship(subject)])
+    )
+    try:
+        await asyncio.wait([handling], timeout=1.5 * LOCK_WAIT_S)
+        assert not handling.done()
+    finally:
+        await let_go(inventory, gid)
+    await handling
+    assert await ended(inventory, subject) == (1, 0)

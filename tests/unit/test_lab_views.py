@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from lab import orders
+from lab import doubt_view, orders
 from lab.audit import view as audit_view
 from lab.audit.promises import Finding
 from lab.audit.run import Report
@@ -163,3 +163,17 @@ def test_a_violation_is_headed_as_in_the_table_and_names_its_order_once(
     assert told.count("6. every order ends") == 2
     assert "order o-1 is late; is odd\n" in told
     assert "Audit of 1 order " in told and "1 violation." in told
+
+
+def test_what_is_not_the_shops_is_named_with_where_to_end_it(capsys: pytest.CaptureFixture[str]) -> None:
+    stranger = {
+        "participant": "inventory",
+        "gid": "their[red]\x1b[2J",
+        "prepared_s": 61.2,
+        "tables": ["stock"],
+    }
+    told = {"transactions": [], "in_doubt": 0, "silent": [], "strangers": [stranger | {"blocks": [{}, {}]}]}
+    doubt_view.show(told)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "their[red] [2J: at inventory, and not the shop's: prepared 61.2 s ago" in shown
+    assert "locks rows of stock, blocks 2" in shown and "ROLLBACK PREPARED in the database" in shown

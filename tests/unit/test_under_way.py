@@ -95,3 +95,15 @@ async def test_nobody_waits_for_a_turn_beyond_the_deadline() -> None:
     under_way.enter(late)
     await under_way.take_turn(late)
     assert late.turn is not None and not late.turn.has_come.is_set()
+
+
+async def test_who_leaves_late_does_not_take_its_successor_along() -> None:
+    """A shard that was lost and has come back: the transaction is resumed before the old run has noticed."""
+    under_way, old, new = UnderWay(), live(1, protocol=GROUPED), live(1, protocol=GROUPED)
+    under_way.enter(old)
+    under_way.enter(new)
+    under_way.leave(old)
+    assert under_way.get("1") is new
+    under_way.leave(new)
+    assert under_way.get("1") is None
+    await asyncio.wait_for(under_way.gather(), GATHER_S / 2)
