@@ -35,7 +35,7 @@ async def main(settings: Settings) -> None:
     if settings.chaos:
         from services.chaos import seams
 
-        seams.of_orchestrator(settings, app, participants, coordinator)
+        seams.of_orchestrator(settings, app, parts.outbox, participants, coordinator)
 
     async def close() -> None:
         await participants.close()

@@ -11,7 +11,8 @@ import msgspec
 from fastapi import Body, FastAPI, Request, Response
 
 from services.chaos.faults import Fault, Faults
-from services.chaos.points import NAMES, ORCHESTRATOR
+from services.chaos.points import ORCHESTRATOR
+from services.chaos.post import of_outbox
 from services.chaos.wire import Wire
 from services.runtime.http import FOR_OPERATORS, OPERATOR, Strict, require_operator
 from services.runtime.problems import Problem, documented
@@ -24,9 +25,12 @@ class Wanted(Strict):
     faults: Annotated[list[Fault], Body(max_length=MOST_FAULTS)]
 
 
-def of_participant(role: str, settings: Settings, app: FastAPI, peers: httpx.AsyncClient, part: Any) -> None:
+def of_participant(
+    role: str, settings: Settings, app: FastAPI, outbox: Any, peers: httpx.AsyncClient, part: Any
+) -> None:
     """`part` is the Participant whose acts are wrapped, `peers` its way to the others."""
     faults = _mounted(role, settings, app)
+    of_outbox(role, outbox, faults)
     _wire(peers, faults)
     run = part._run
 
@@ -40,9 +44,12 @@ def of_participant(role: str, settings: Settings, app: FastAPI, peers: httpx.Asy
     part._run = run_at
 
 
-def of_orchestrator(settings: Settings, app: FastAPI, participants: Any, coordinator: Any) -> None:
+def of_orchestrator(
+    settings: Settings, app: FastAPI, outbox: Any, participants: Any, coordinator: Any
+) -> None:
     """Wraps what the coordinator forces, each transaction by itself, and its way to the participants."""
     faults = _mounted(ORCHESTRATOR, settings, app)
+    of_outbox(ORCHESTRATOR, outbox, faults)
     _wire(participants._client, faults)
     begin, submit = coordinator._begin, coordinator._log.submit
 
@@ -80,8 +87,7 @@ def _mounted(role: str, settings: Settings, app: FastAPI) -> Faults:
         """From now on these faults and no others; who was held goes on."""
         require_operator(request, token)
         if unknown := faults.unknown(wanted.faults):
-            ours = ", ".join(name for name in NAMES if name.startswith(f"{role}@"))
-            raise Problem(422, "unknown-point", f"{unknown[0]} is not one of {ours}")
+            raise Problem(422, "unknown-point", unknown)
         faults.set(wanted.faults)
         return _json(faults.told())
 

@@ -55,7 +55,7 @@ async def main(settings: Settings) -> None:
     if settings.chaos:
         from services.chaos import seams
 
-        seams.of_participant("order", settings, app, internal, part.participant)
+        seams.of_participant("order", settings, app, parts.outbox, internal, part.participant)
 
     async def close() -> None:
         await internal.aclose()

@@ -52,7 +52,7 @@ async def main(settings: Settings) -> None:
     if settings.chaos:
         from services.chaos import seams
 
-        seams.of_participant("payment", settings, app, peers, taking_part.participant)
+        seams.of_participant("payment", settings, app, parts.outbox, peers, taking_part.participant)
 
     async def close() -> None:
         await peers.aclose()

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import NamedTuple, Self
 
 import asyncpg
+import httpx
 
 from infra.native import Stack
 from lab.audit.run import audit_stack
@@ -14,14 +16,17 @@ from lab.doubt import in_doubt
 from lab.faults import Faults, point
 from lab.state import Stack as Told
 from lab.state import Trouble
-from tests.e2e.shopper import eventually, pause
+from tests.e2e.shopper import eventually, new_customer, new_product, order, pause
 from tests.e2e.witness import Witness
 
 RATE, LOAD_S = 40.0, 4.0
 REACHED_S = 20.0
 RECOVERED_S = 60.0
 
-STRANDED = "select count(*) from transactions where running and started_at <= $1"
+STRANDED = """
+    select (select count(*) from transactions where running and started_at <= $1)
+        + (select count(*) from sagas where running and started_at <= $1)
+"""
 
 
 class Cost(NamedTuple):
@@ -57,7 +62,34 @@ class Doubts:
         self._watching.cancel()
 
 
-async def lose(native: Stack, told: Told, faults: Faults, protocol: str, at: str, server: str) -> Cost:
+@asynccontextmanager
+async def troublemakers(shop: httpx.AsyncClient, protocol: str) -> AsyncIterator[None]:
+    """Customers who cannot pay, who want what is not there, and who change their minds, all the time."""
+
+    async def order_and_cancel() -> None:
+        some, none = await new_product(shop, stock=10_000), await new_product(shop, stock=1)
+        rich, poor = await new_customer(shop, balance=10**8), await new_customer(shop, balance=1)
+        while True:
+            placed = [(poor, {some: 1}), (rich, {none: 2}), (rich, {some: 1})]
+            for who, items in placed:
+                with suppress(httpx.TransportError):
+                    answer = await order(shop, who, items, wait=2, protocol=protocol)
+                    if answer.status_code == 201:
+                        await shop.post(f"/orders/{answer.json()['order_id']}/cancel")
+            await pause(0.2)
+
+    making = asyncio.create_task(order_and_cancel())
+    try:
+        yield
+    finally:
+        making.cancel()
+        with suppress(asyncio.CancelledError):
+            await making
+
+
+async def lose(
+    native: Stack, told: Told, faults: Faults, shop: httpx.AsyncClient, protocol: str, at: str, server: str
+) -> Cost:
     """Whoever comes to `at` dies there or, if a server is named, is held there while that server dies.
 
     Fails unless every order of the load ends, nothing stays prepared and the audit is clean.
@@ -65,10 +97,11 @@ async def lose(native: Stack, told: Told, faults: Faults, protocol: str, at: str
     async with Doubts(told) as doubts:
         witness = Witness(told, RATE, seconds=LOAD_S, protocol=protocol)
         await pause(1.0)
-        if server:
-            lost = await outage(native, faults, at, server)
-        else:
-            lost = await crash(native, told, faults, at)
+        async with troublemakers(shop, protocol):
+            if server:
+                lost = await outage(native, faults, at, server)
+            else:
+                lost = await crash(native, told, faults, at)
         await recovered(told)
         in_doubt_s, recovery_s = doubts.longest_s, time.monotonic() - lost
         cost = Cost(in_doubt_s, recovery_s, await witness.verdict())
@@ -110,7 +143,7 @@ async def outage(native: Stack, faults: Faults, at: str, server: str) -> float:
 
 
 async def recovered(told: Told) -> None:
-    """All transactions that have begun by now have ended."""
+    """All transactions and sagas that have begun by now have ended."""
     sql = await asyncpg.connect(told.databases["orchestrator"].audit)
     try:
         now = await sql.fetchval("select clock_timestamp()")

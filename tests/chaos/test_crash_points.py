@@ -1,4 +1,4 @@
-"""At each step of each commit, under load: the coordinator dies, a participant dies, a Postgres dies.
+"""At each step of each protocol, under load: whoever takes it dies, or a Postgres dies meanwhile.
 
 `make test` runs those that stand for the rest; `make chaos` each point with each protocol.
 """
@@ -6,12 +6,13 @@
 import os
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from infra.native import Stack
 from lab.faults import Faults
 from lab.state import Stack as Told
-from services.chaos.points import ACTS, FORCED, ORCHESTRATOR, WHEN
+from services.chaos.points import ACTS, FORCED, OF_SAGAS, ORCHESTRATOR, WHEN
 from services.contract.commit import PARTICIPANTS
 from tests.chaos.losses import lose
 
@@ -19,10 +20,17 @@ PROTOCOLS = ("2pc", "2pc-group", "3pc")
 DATABASES = tuple(f"pg-{name}" for name in (*PARTICIPANTS, ORCHESTRATOR))
 
 OF_3PC = {"pre-commit", "pre-committing"}
-PROVOKED = {"aborting", "rollback", "bury"}
-"""Nobody comes there while all goes well; see `test_seams.py`."""
+PROVOKED = {"bury"}
+"""Nobody comes there unless a message is lost, too; see `test_seams.py`."""
 
 CHOSEN = [
+    ("saga", "order@before-send:order.start", ""),
+    ("saga", "orchestrator@before-save:order.hold", ""),
+    ("saga", "orchestrator@before-send:order.ship", ""),
+    ("saga", "payment@after-send:order.charge", ""),
+    ("saga", "inventory@before-send:order.release", ""),
+    ("saga", "order@before-save:cancel.close", ""),
+    ("saga", "orchestrator@before-send:order.refund", "pg-payment"),
     ("2pc", "orchestrator@after-force:voting", ""),
     ("2pc", "orchestrator@before-force:committing", ""),
     ("2pc", "orchestrator@after-force:committing", ""),
@@ -53,6 +61,11 @@ def all_of_them() -> Iterator[tuple[str, str, str]]:
         yield from ((protocol, f"{role}@{act}", "") for role in PARTICIPANTS for act in acts)
         for phase in phases:
             yield from ((protocol, f"{ORCHESTRATOR}@{phase}", server) for server in DATABASES)
+    for role, points in OF_SAGAS.items():
+        yield from (("saga", f"{role}@{point}", "") for point in points)
+    for point in OF_SAGAS[ORCHESTRATOR]:
+        if point.startswith("before-send"):
+            yield from (("saga", f"{ORCHESTRATOR}@{point}", server) for server in DATABASES)
 
 
 CASES = list(all_of_them()) if os.environ.get("CHAOS_ALL") else CHOSEN
@@ -65,12 +78,13 @@ async def test_nothing_is_lost_at(
     chaotic: Stack,
     told: Told,
     faults: Faults,
+    shop: httpx.AsyncClient,
     protocol: str,
     at: str,
     server: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cost = await lose(chaotic, told, faults, protocol, at, server)
+    cost = await lose(chaotic, told, faults, shop, protocol, at, server)
     who = f"{server} dies, held at" if server else "dies at"
     seen = f"in doubt {cost.in_doubt_s:.1f} s, recovered in {cost.recovery_s:.1f} s"
     with capsys.disabled():

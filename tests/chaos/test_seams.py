@@ -52,6 +52,8 @@ async def test_faults_are_an_operators_and_nginx_does_not_know_them(
         (b'{"faults": [{"what": "delay", "to": "order", "seconds": 61}]}', 422, "invalid-request"),
         (b'{"faults": [{"what": "drop-answer", "to": "order", "verb": "pray"}]}', 422, "invalid-request"),
         (b'{"faults": [{"what": "partition", "sides": [["order"]]}]}', 422, "invalid-request"),
+        (b'{"faults": [{"what": "slow", "at": "order@before-work", "share": 0}]}', 422, "invalid-request"),
+        (b'{"faults": [{"what": "drop-message", "message": "order.charge"}]}', 422, "unknown-point"),
     ],
 )
 async def test_what_is_no_fault_is_refused_and_changes_nothing(
@@ -76,25 +78,30 @@ def reached(faults: Faults) -> Counter[str]:
 
 
 async def test_every_point_is_reached(faults: Faults, shop: httpx.AsyncClient) -> None:
-    """An order that is confirmed, two that are refused, and one whose first prepare the order service never
-    hears, come to all of them. Again, if a race hides one."""
+    """An order that is confirmed, two that are refused, and one that is cancelled, by 3PC and as sagas, come
+    to all of them, if the order service never hears the first prepare. Again, if a race hides one."""
     sku, rich, poor = (
-        await new_product(shop, stock=50),
+        await new_product(shop, stock=500),
         await new_customer(shop),
         await new_customer(shop, balance=1),
     )
 
     async def missing() -> set[str]:
         faults.put("orchestrator", {"what": "drop-request", "to": "order", "verb": "prepare"})
-        placed = [(rich, 1), (rich, 1000), (poor, 1), (rich, 1)]
-        buyers = [order(shop, who, {sku: count}, protocol="3pc") for who, count in placed]
-        assert sorted(a.status_code for a in await asyncio.gather(*buyers)) == [201, 201, 409, 409]
+        for protocol in ("3pc", "saga"):
+            placed = [(rich, 1), (rich, 1000), (poor, 1), (rich, 1)]
+            buyers = [order(shop, who, {sku: count}, protocol=protocol) for who, count in placed]
+            answers = await asyncio.gather(*buyers)
+            assert sorted(a.status_code for a in answers) == [201, 201, 409, 409]
+            [order_id, *_] = [a.json()["order_id"] for a in answers if a.status_code == 201]
+            assert (await shop.post(f"/orders/{order_id}/cancel")).status_code == 202
+            await eventually(partial(status_of, shop, order_id), "CANCELLED")
         return set(NAMES) - {name for name, times in reached(faults).items() if times}
 
     await eventually(missing, set())
 
 
-MESSAGE_FAULTS: list[Fault] = [
+CALL_FAULTS: list[Fault] = [
     {"what": what, "to": to, "verb": verb, "times": 1, **more}
     for what, more in (
         ("drop-request", {}),
@@ -111,8 +118,8 @@ async def running(inside: httpx.AsyncClient, order_id: str) -> list[bool]:
     return [transaction["running"] for transaction in told["transactions"]]
 
 
-@pytest.mark.parametrize("fault", MESSAGE_FAULTS, ids=lambda f: f"{f['what']}-{f['verb']}-{f['to']}")
-async def test_a_message_that_goes_astray_changes_no_outcome(
+@pytest.mark.parametrize("fault", CALL_FAULTS, ids=lambda f: f"{f['what']}-{f['verb']}-{f['to']}")
+async def test_a_call_that_goes_astray_changes_no_outcome(
     faults: Faults, shop: httpx.AsyncClient, inside: httpx.AsyncClient, fault: Fault
 ) -> None:
     sku, customer = await new_product(shop, stock=5, price=700), await new_customer(shop, balance=1000)
@@ -125,6 +132,51 @@ async def test_a_message_that_goes_astray_changes_no_outcome(
         partial(running, inside, answer.json()["order_id"]), [False]
     )  # or the next fault meets it
     assert sum(told["faults"][0]["met"] for told in faults.seen("orchestrator").values()) == 1
+
+
+SAGA_MESSAGES = (
+    ("order", "order.confirm"),
+    ("inventory", "order.hold"),
+    ("payment", "order.charge"),
+    ("payment", "order.refund"),
+    ("orchestrator", "order.hold"),
+    ("orchestrator", "order.ship"),
+    ("orchestrator", "order.refund"),
+    ("orchestrator", "order.reject"),
+)
+
+
+@pytest.mark.parametrize("what", ["drop-message", "duplicate-message", "delay-message"])
+@pytest.mark.parametrize(("role", "message"), SAGA_MESSAGES)
+async def test_a_message_of_a_saga_that_goes_astray_changes_no_outcome(
+    faults: Faults, shop: httpx.AsyncClient, role: str, message: str, what: str
+) -> None:
+    """Of two orders for the last piece one is confirmed, and of the other all is undone."""
+    sku, customer = await new_product(shop, stock=1, price=700), await new_customer(shop, balance=2000)
+    faults.put(role, {"what": what, "message": message})
+    answers = await asyncio.gather(*(order(shop, customer, {sku: 1}) for _ in range(2)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+    await eventually(partial(stock_of, shop, sku), (0, 0, 1))
+    await eventually(partial(balance_of, shop, customer), 1300)
+    assert [told["faults"][0]["met"] for told in faults.seen(role).values() if told["faults"][0]["met"]]
+
+
+async def test_a_start_is_never_lost(faults: Faults, shop: httpx.AsyncClient) -> None:
+    sku, customer = await new_product(shop), await new_customer(shop)
+    faults.put("order", {"what": "drop-message", "times": None})
+    order_id = (await order(shop, customer, {sku: 1}, wait=0)).json()["order_id"]
+    await eventually(partial(balance_of, shop, customer), 9_500)
+    assert await status_of(shop, order_id) in ("PENDING", "CONFIRMED")
+
+
+async def test_who_is_slow_is_waited_for(faults: Faults, shop: httpx.AsyncClient) -> None:
+    sku, customer = await new_product(shop), await new_customer(shop)
+    for protocol, point in (("saga", "before-save:order.hold"), ("2pc", "before-commit")):
+        faults.put("inventory", {"what": "slow", "at": f"inventory@{point}", "seconds": 0.7, "times": None})
+        answer = await order(shop, customer, {sku: 1}, protocol=protocol)
+        assert answer.status_code == 201
+        met = [told["faults"][0]["met"] for told in faults.seen("inventory").values()]
+        assert sum(met) == 1
 
 
 async def test_who_is_held_goes_on_when_let_go(faults: Faults, shop: httpx.AsyncClient) -> None:
