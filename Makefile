@@ -8,10 +8,10 @@ BIN := .tradeoff/venv/bin
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status logs down clean test chaos check bench python
+.PHONY: help demo up status logs down clean test chaos compose-test check bench python
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: up ## install what is missing, start everything, and watch orders go through it
 	@$(BIN)/python -m lab.demo
@@ -40,6 +40,10 @@ test: python ## all tests, against a stack of their own; TEST=tests/unit for som
 chaos: python ## every step of every commit protocol: a process or a Postgres dies there; full disks
 	@$(NATIVE) install --dev
 	@CHAOS_ALL=1 $(BIN)/pytest tests/chaos/test_crash_points.py tests/chaos/test_full_disk.py
+
+compose-test: python ## the shop in containers, under a name of its own: orders, crashes, hardening; needs Docker
+	@$(NATIVE) install --dev --only python
+	@$(BIN)/pytest tests/compose
 
 check: python ## format, lint, types, import rules, house rules; needs no servers
 	@$(NATIVE) install --dev --only python

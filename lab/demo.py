@@ -20,15 +20,12 @@ from lab.audit.view import show as show_audit
 from lab.bench import Options, measure
 from lab.prepare import missing, seed_all, top_up
 from lab.screen import out
-from lab.seed import catalogue_has, import_rows
+from lab.seed import catalogue_has
+from lab.shelf import POOR, PRODUCTS, RICH, fill
 from lab.shop import Answer, Shop
 from lab.state import Stack, Trouble
 from lab.workload import Orders
 
-PRODUCTS = (("teapot", "Teapot", 24_90), ("lamp", "Desk lamp", 59_00), ("notebook", "Notebook", 4_50))
-RICH, POOR = "alice", "bob"
-MONEY, POCKET_MONEY = 1_000_000_00, 5_00
-PIECES = 1_000_000
 BURST, IN_FLIGHT = 300, 32
 JOURNAL_S = 5.0
 
@@ -46,16 +43,7 @@ class Demo:
 
     def catalogue(self) -> None:
         """A little shop"""
-        goods: list[dict[str, Any]] = [
-            {"sku": sku, "name": name, "price": price, "currency": "EUR", "stock": PIECES}
-            for sku, name, price in PRODUCTS
-        ]
-        people: list[dict[str, Any]] = [
-            {"customer_id": RICH, "currency": "EUR", "balance": MONEY},
-            {"customer_id": POOR, "currency": "EUR", "balance": POCKET_MONEY},
-        ]
-        import_rows(self.shop, "products", goods)
-        import_rows(self.shop, "customers", people)
+        fill(self.shop, self.shop)
         uvloop.run(catalogue_has(self.stack, [sku for sku, _, _ in PRODUCTS]))
         shelf = ", ".join(f"{name} {price / 100:.2f} EUR" for _, name, price in PRODUCTS)
         out.print(f"On the shelf: {shelf}. {RICH.title()} has money; {POOR.title()} has 5.00 EUR.")

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab.databases import connected
 from lab.screen import progress
-from lab.shop import Shop
+from lab.shop import Door, Shop
 from lab.state import Stack, Trouble
 
 CURRENCY = "EUR"
@@ -64,7 +64,7 @@ def seed(stack: Stack, products: int, customers: int, stock: int, balance: int, 
     return result
 
 
-def import_rows(shop: Shop, kind: str, rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
+def import_rows(shop: Door, kind: str, rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
     """Sends rows in chunks; returns how many were created and how many were there already."""
     created = 0
     if not rows:

@@ -40,7 +40,7 @@ def traced() -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
-class _Door:
+class Door:
     """A connection to the shop; a call that finds nobody there is `Trouble`, never a traceback."""
 
     def __init__(self, url: str, timeout_s: float, headers: Mapping[str, str] | None = None) -> None:
@@ -75,7 +75,7 @@ class _Door:
         return answer
 
 
-class Shop(_Door):
+class Shop(Door):
     """Through nginx's public port."""
 
     def __init__(self, stack: Stack, timeout_s: float = 60.0) -> None:
@@ -118,7 +118,7 @@ class Shop(_Door):
         return self.call("POST", path, {"amount": amount}, headers)
 
 
-class Operator(_Door):
+class Operator(Door):
     """Through nginx's internal port, to whichever orchestrator answers."""
 
     def __init__(self, stack: Stack) -> None:

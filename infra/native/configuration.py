@@ -17,6 +17,8 @@ DOCUMENTED = ("order", "payment", "inventory")
 OPERATOR_SETTING = "OPERATOR_ROUTES"
 """`on` routes the operator's paths through the public listener too."""
 
+HASTE_SETTING, HASTE = "REQUESTS_PER_S", "5000"
+"""How many requests one client may send, before nginx answers 429."""
 
 Files = dict[Path, str]
 
@@ -125,6 +127,7 @@ def _nginx(layout: Layout) -> Files:
             "PUBLIC_LISTEN": f"{HOST}:{layout.ports['NGINX_PUBLIC_PORT']}",
             "INTERNAL_LISTEN": f"{HOST}:{layout.ports['NGINX_INTERNAL_PORT']}",
             "DOCS": json.dumps({s: docs_url(layout, s) for s in DOCUMENTED}, separators=(",", ":")),
+            "REQUESTS_PER_S": layout.chosen.get(HASTE_SETTING, HASTE),
             "OPERATOR": "on" if layout.chosen.get(OPERATOR_SETTING) == "on" else "off",
             **{f"{service.upper()}_SERVERS": _upstream(layout, service) for service in SERVICES},
         },

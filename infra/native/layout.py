@@ -17,7 +17,7 @@ MOST_REPLICAS = 9
 """Ports of replicas are the service's port + 1 … 9; the next service's begin at + 10."""
 
 REPLICAS, OFFSET = "REPLICAS", "PORT_OFFSET"
-OTHERS = ("OPERATOR_ROUTES", "JOURNAL_SAMPLE", "COORDINATOR_SILENCE_S", "CHAOS")
+OTHERS = ("OPERATOR_ROUTES", "REQUESTS_PER_S", "JOURNAL_SAMPLE", "COORDINATOR_SILENCE_S", "CHAOS")
 """Settings beside the ports."""
 
 LONGEST_SOCKET = 90

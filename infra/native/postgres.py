@@ -6,6 +6,7 @@ that gets its real name at the very end: what exists under that name is complete
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -13,6 +14,10 @@ from pathlib import Path
 
 from infra.native import machine
 from infra.native.failures import Failure
+from infra.native.layout import REPO
+
+ROLES = REPO / "infra" / "postgres" / "roles.sql"
+"""For every way of running, with psql's variables."""
 
 SERVER_USER = "postgres"
 """Postgres refuses to run as root."""
@@ -71,16 +76,14 @@ def _initdb(data: Path, password: str) -> None:
 
 def _statements(service: str, passwords: Mapping[str, str]) -> dict[str, list[str]]:
     """By the database in which to execute them, in order; one line each, as single-user mode wants it."""
+    values = {**passwords, "service": service}
+    text = re.sub(
+        r""":(["'])(\w+)\1""", lambda found: found[1] + values[found[2]] + found[1], ROLES.read_text()
+    )
+    first, _, then = text.partition(f'\\connect "{service}"\n')
     return {
-        "postgres": [
-            f"CREATE ROLE \"{service}\" LOGIN PASSWORD '{passwords['owner']}'",
-            f'CREATE DATABASE "{service}" OWNER "{service}"',
-            f"CREATE ROLE audit LOGIN PASSWORD '{passwords['audit']}'",
-            "GRANT pg_read_all_data TO audit",
-            "ALTER ROLE audit SET default_transaction_read_only = on",
-        ],
-        # Before version 15 everybody may create tables in the schema `public`.
-        service: [f'ALTER SCHEMA public OWNER TO "{service}"', "REVOKE CREATE ON SCHEMA public FROM PUBLIC"],
+        database: [line for line in part.splitlines() if line and not line.startswith("--")]
+        for database, part in (("postgres", first), (service, then))
     }
 
 

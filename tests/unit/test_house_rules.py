@@ -36,7 +36,8 @@ NOT_THE_SHOP = re.compile(
 """Order as in "in order", not as in "an order"."""
 
 ELSEWHERE = {
-    "a folder of somebody's machine": r"(?<![\w.])/(?:work|home|root|Users|mnt|private)/\w",
+    # What Kafka's image reads its settings from is nobody's.
+    "a folder of somebody's machine": r"(?<![\w.])/(?:work|home|root|Users|mnt(?!/shared/config)|private)/\w",
     "a registry's address": (
         r"index-url|\bpypi\.org|pythonhosted\.org|repo1?\.maven|\bregistry\.[\w-]+\.|\b(?:docker|ghcr|quay)\.io/"
     ),

@@ -1,0 +1,1 @@
+"""What runs only in containers: docker-compose.yml in the root says how."""
