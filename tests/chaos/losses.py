@@ -66,9 +66,10 @@ class Doubts:
 async def troublemakers(shop: httpx.AsyncClient, protocol: str) -> AsyncIterator[None]:
     """Customers who cannot pay, who want what is not there, and who change their minds, all the time."""
 
+    some, none = await new_product(shop, stock=10_000), await new_product(shop, stock=1)
+    rich, poor = await new_customer(shop, balance=10**8), await new_customer(shop, balance=1)
+
     async def order_and_cancel() -> None:
-        some, none = await new_product(shop, stock=10_000), await new_product(shop, stock=1)
-        rich, poor = await new_customer(shop, balance=10**8), await new_customer(shop, balance=1)
         while True:
             placed = [(poor, {some: 1}), (rich, {none: 2}), (rich, {some: 1})]
             for who, items in placed:
