@@ -8,7 +8,7 @@ BIN := .tradeoff/venv/bin
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status logs down clean test chaos compose-test check bench python
+.PHONY: help demo up status logs down clean test storms chaos compose-test check bench python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,13 +33,17 @@ clean: python ## stop everything and delete all that was installed in the clone 
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-test: python ## all tests, against a stack of their own; TEST=tests/unit for some
+test: python ## what fits in ten minutes, against a stack of its own; TEST=tests/unit for some
 	@$(NATIVE) install --dev
 	@$(BIN)/pytest $(TEST)
 
-chaos: python ## every step of every commit protocol: a process or a Postgres dies there; full disks
+storms: python ## ten more minutes: under load, processes and servers die, pause and run out of room
 	@$(NATIVE) install --dev
-	@CHAOS_ALL=1 $(BIN)/pytest tests/chaos/test_crash_points.py tests/chaos/test_full_disk.py
+	@$(BIN)/pytest tests/chaos
+
+chaos: python ## the same at each step of each protocol, for each server; an hour
+	@$(NATIVE) install --dev
+	@CHAOS_ALL=1 $(BIN)/pytest tests/chaos
 
 compose-test: python ## the shop in containers, under a name of its own: orders, crashes, hardening; needs Docker
 	@$(NATIVE) install --dev --only python

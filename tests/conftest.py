@@ -10,6 +10,7 @@ import hypothesis.internal.conjecture.providers  # noqa: F401 - too deep a stack
 import pytest
 
 from infra.native import Stack
+from lab.faults import Faults
 from lab.state import Stack as Told
 from lab.state import parse
 
@@ -57,3 +58,18 @@ async def inside(stack: dict[str, Any]) -> Any:
         base_url=stack["internal_url"], headers=headers, timeout=40, trust_env=False
     ) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def chaotic(native: Stack) -> Iterator[Stack]:
+    """Only for as long as a module of these tests runs: all others see what a customer sees."""
+    stack = Stack(layout=native.layout, environment={"CHAOS": "1"})
+    stack.up()
+    yield stack
+    native.up()
+
+
+@pytest.fixture
+def faults(chaotic: Stack, told: Told) -> Iterator[Faults]:
+    with Faults(told) as found:
+        yield found

@@ -1,7 +1,7 @@
 """Wraps a process's parts, from outside, in faults, and mounts the routes that set them.
 
 The parts know nothing of it. They are reached by private names, so that no public one exists for the sake of
-faults; `tests/chaos` comes to every point, and so notices a name that has changed.
+faults; `tests/faults` comes to every point, and so notices a name that has changed.
 """
 
 from typing import Annotated, Any

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -65,3 +66,8 @@ async def test_what_nobody_knows_cannot_be_resolved(native: Stack) -> None:
     words = ("--outcome", "abort", "--reason", "why not")
     code, complaint = await tradeoff(native, "resolve", unknown, *words)
     assert code == 2 and "no transaction of this id is known, or in doubt" in complaint
+
+
+async def test_a_file_that_is_no_history_is_no_verdict(native: Stack, tmp_path: Path) -> None:
+    code, complaint = await tradeoff(native, "audit", "--history", str(tmp_path / "none"))
+    assert code == 2 and "cannot be read" in complaint

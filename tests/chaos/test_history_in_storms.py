@@ -57,8 +57,3 @@ async def test_what_was_told_while_processes_were_killed_holds(
     assert code == 1
     broken = {check["name"]: check["examples"] for check in report["checks"] if check["violations"]}
     assert yes.key in broken["nothing-acknowledged-is-lost"][0]
-
-
-async def test_a_file_that_is_no_history_is_no_verdict(native: Stack, tmp_path: Path) -> None:
-    code, complaint = await tradeoff(native, "audit", "--history", str(tmp_path / "none"))
-    assert code == 2 and "cannot be read" in complaint

@@ -19,8 +19,8 @@ from lab.audit.run import audit_stack
 from lab.doubt import in_doubt
 from lab.faults import Faults, point
 from lab.state import Stack as Told
-from tests.chaos.held import BALANCE, STOCK, Held, held
 from tests.e2e.shopper import balance_of, eventually, status_of, stock_of
+from tests.faults.held import BALANCE, STOCK, Held, held
 
 ORCHESTRATORS = ("orchestrator-1", "orchestrator-2")
 PRECOMMITTING = "orchestrator@after-force:pre-committing"

@@ -15,7 +15,6 @@ from lab.audit import promises
 from lab.audit.run import audit_stack
 from lab.faults import Faults, point
 from lab.state import Stack as Told
-from tests.chaos.held import Held, held
 from tests.e2e.shopper import (
     balance_of,
     eventually,
@@ -25,6 +24,7 @@ from tests.e2e.shopper import (
     status_of,
     stock_of,
 )
+from tests.faults.held import Held, held
 
 BEFORE_THE_DECISION = "orchestrator@before-force:committing"
 REASON = "the coordinator will not come back"
