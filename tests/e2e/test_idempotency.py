@@ -47,6 +47,48 @@ async def test_the_same_key_of_another_customer_is_another_key(shop: httpx.Async
     assert orders[0].json()["order_id"] != orders[1].json()["order_id"]
 
 
+async def test_two_customers_with_one_key_never_see_each_others_answers(shop: httpx.AsyncClient) -> None:
+    """Nor each other's refusals; and each has exactly one order of its own."""
+    sku = await new_product(shop, stock=100, price=100)
+    customers = [await new_customer(shop), await new_customer(shop), await new_customer(shop, balance=1)]
+    asked = customers * 8
+    answers = await asyncio.gather(*(order(shop, customer, {sku: 1}, key="shared") for customer in asked))
+    told = {
+        customer: {a.text for c, a in zip(asked, answers, strict=True) if c == customer} for customer in asked
+    }
+    assert [len(texts) for texts in told.values()] == [1, 1, 1]
+    assert len({text for texts in told.values() for text in texts}) == 3
+    assert [answer.status_code for answer in answers[:3]] == [201, 201, 409]
+    for customer, answer in zip(customers, answers, strict=False):
+        listed = (await shop.get("/orders", params={"customer_id": customer})).json()["orders"]
+        assert [(o["order_id"], o["customer_id"]) for o in listed] == [(answer.json()["order_id"], customer)]
+
+
+async def test_one_key_for_an_order_a_deposit_and_a_delivery_is_three_keys(shop: httpx.AsyncClient) -> None:
+    """Even where a product is called like a customer."""
+    customer = await new_customer(shop)
+    product = {"sku": customer, "name": "Namesake", "price": 100, "currency": "EUR", "stock": 1}
+    assert (await shop.post("/products", json=product)).status_code == 201
+    key = {"Idempotency-Key": "one-for-all"}
+    placed = await order(shop, customer, {customer: 1}, key="one-for-all")
+    paid_in = await shop.post(f"/customers/{customer}/deposit", json={"amount": 1}, headers=key)
+    received = await shop.post(f"/products/{customer}/restock", json={"quantity": 1}, headers=key)
+    assert [answer.status_code for answer in (placed, paid_in, received)] == [201, 200, 200]
+    assert (await balance_of(shop, customer), paid_in.json()["balance"]) == (9_901, 9_901)
+
+
+async def test_one_key_at_two_customers_and_two_products_is_used_at_each(shop: httpx.AsyncClient) -> None:
+    customers, skus = [await new_customer(shop) for _ in "ab"], [await new_product(shop) for _ in "ab"]
+    key = {"Idempotency-Key": "for-both"}
+    for _ in "twice":
+        for customer in customers:
+            await shop.post(f"/customers/{customer}/deposit", json={"amount": 5}, headers=key)
+        for sku in skus:
+            await shop.post(f"/products/{sku}/restock", json={"quantity": 5}, headers=key)
+    assert [await balance_of(shop, customer) for customer in customers] == [10_005, 10_005]
+    assert [await stock_of(shop, sku) for sku in skus] == [(15, 0, 0), (15, 0, 0)]
+
+
 async def test_a_refusal_is_replayed_even_when_it_would_succeed_now(shop: httpx.AsyncClient) -> None:
     sku, customer = await new_product(shop, stock=0), await new_customer(shop)
     refused = await order(shop, customer, {sku: 1}, key="refused")

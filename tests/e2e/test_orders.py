@@ -160,3 +160,22 @@ async def test_a_price_change_reaches_the_orders(shop: httpx.AsyncClient) -> Non
         return amount
 
     await eventually(price, 300)
+
+
+async def test_a_list_has_the_orders_of_exactly_one_customer(shop: httpx.AsyncClient) -> None:
+    """Not those of one whose name only begins like it; nor is a place in one list a way into another."""
+    sku, ann = await new_product(shop), await new_customer(shop)
+    alike = [ann, f"{ann}-", f"{ann}0", ann.upper(), f"0{ann}"]
+    for customer in alike[1:]:
+        body = {"customer_id": customer, "currency": "EUR", "balance": 10_000}
+        assert (await shop.post("/customers", json=body)).status_code == 201
+    orders = {c: (await order(shop, c, {sku: 1})).json()["order_id"] for c in alike}
+    for customer, order_id in orders.items():
+        listed = (await shop.get("/orders", params={"customer_id": customer})).json()["orders"]
+        assert [(o["customer_id"], o["order_id"]) for o in listed] == [(customer, order_id)]
+    last = {"customer_id": ann, "before": orders[alike[-1]]}
+    assert {o["customer_id"] for o in (await shop.get("/orders", params=last)).json()["orders"]} == {ann}
+    for pattern in (f"{ann[:-1]}_", f"{ann}.", ann[:-1]):
+        assert (await shop.get("/orders", params={"customer_id": pattern})).json() == {"orders": []}
+    for pattern in (f"{ann}%", "*"):
+        assert (await shop.get("/orders", params={"customer_id": pattern})).status_code == 422
