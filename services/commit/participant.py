@@ -65,8 +65,9 @@ READ = """
         AND split_part(split_part(p.gid, '/', 1), ':', 2) = a.id::text
 """
 BEGIN = """
-    BEGIN; SET LOCAL lock_timeout = {wait}; INSERT INTO branches AS b VALUES
-    ('{id}', {round.epoch}, {round.number}, 'committed', '{{{subjects}}}')
+    BEGIN; SET LOCAL lock_timeout = {wait}; -- Nobody sees what is prepared: who undoes it must wait for it.
+    SELECT pg_advisory_xact_lock(hashtextextended(s, 0)) FROM unnest('{{{subjects}}}'::text[]) s ORDER BY s;
+    INSERT INTO branches AS b VALUES ('{id}', {round.epoch}, {round.number}, 'committed', '{{{subjects}}}')
 """
 OR_AGAIN = """
     ON CONFLICT (transaction_id) DO UPDATE SET (epoch, number, outcome, subjects)

@@ -1,6 +1,6 @@
 """The real parts of a running stack, to be used by one test at a time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +17,19 @@ from tests.integration.damages import plant
 ORCHESTRATORS = ("orchestrator-1", "orchestrator-2")
 
 
-@pytest.fixture
-async def database(native: Stack, stack: dict[str, Any]) -> AsyncIterator[Database]:
-    """The orchestrator's, while no orchestrator runs."""
+@pytest.fixture(scope="module")
+def no_orchestrators(native: Stack) -> Iterator[None]:
+    """None runs until a module of tests that play one has ended."""
     native.supervisor.stop(*ORCHESTRATORS)
+    yield
+    for name in ORCHESTRATORS:
+        native.supervisor.start(name)
+    native.wait_ready(*ORCHESTRATORS)
+
+
+@pytest.fixture
+async def database(no_orchestrators: None, stack: dict[str, Any]) -> AsyncIterator[Database]:
+    """The orchestrator's, while no orchestrator runs."""
     database = Database(stack["databases"]["orchestrator"]["owner"])
     yield database
     async with database.connection() as sql:
@@ -28,9 +37,6 @@ async def database(native: Stack, stack: dict[str, Any]) -> AsyncIterator[Databa
         await sql.execute("DELETE FROM transactions WHERE works LIKE '%a test of owners%'::bytea")
         await sql.execute("DELETE FROM outbox WHERE owner LIKE 'test-%'")
     await database.close()
-    for name in ORCHESTRATORS:
-        native.supervisor.start(name)
-    native.wait_ready(*ORCHESTRATORS)
 
 
 @pytest_asyncio.fixture

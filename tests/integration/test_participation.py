@@ -27,14 +27,20 @@ from services.runtime.ids import uuid7
 from services.runtime.outbox import Outbox
 from services.runtime.problems import Problem
 from services.runtime.shortcuts import Shortcuts
-from tests.integration.commits import Desk, buy, cancel, desk, new_customer
+from tests.integration.commits import Desk, buy, cancel, desk, new_customer, new_stock
 
-YES = Told(vote="yes")
+YES, BUSY = Told(vote="yes"), Told(vote="busy")
 
 
 @pytest.fixture
 async def payment(native: Stack) -> AsyncIterator[Desk]:
     async with desk(native, "payment") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def inventory(native: Stack) -> AsyncIterator[Desk]:
+    async with desk(native, "inventory") as opened:
         yield opened
 
 
@@ -113,6 +119,31 @@ async def test_what_was_charged_is_paid_back_to_whom_it_was_charged(payment: Des
         "SELECT kind, sum(amount)::int FROM entries WHERE account_id = 'revenue:EUR' GROUP BY 1 ORDER BY 1"
     )
     assert await payment.fetch(kinds) == [("charge", 900), ("refund", -600)]
+
+
+async def test_a_charge_in_doubt_is_not_taken_for_none_by_a_cancellation(payment: Desk) -> None:
+    """It was decided, and the order service has confirmed the order, before this one heard of it."""
+    customer, first, second = await new_customer(payment, 1000), uuid7(), uuid7()
+    bought = buy({}, customer=customer, amount=600)
+    assert await payment.vote(first, bought) == YES
+    assert await payment.vote(second, cancel(bought.order_id)) == BUSY
+    await commit(payment, first)
+    assert await balance(payment, customer) == 400
+    assert await payment.vote(second, cancel(bought.order_id), number=2) == YES
+    assert (await payment.say("commit", second, 2)).state == "committed"
+    assert await balance(payment, customer) == 1000
+
+
+async def test_goods_in_doubt_are_not_taken_for_none_by_a_cancellation(inventory: Desk) -> None:
+    sku, first, second = await new_stock(inventory, 10), uuid7(), uuid7()
+    bought = buy({sku: 4})
+    assert await inventory.vote(first, bought) == YES
+    assert await inventory.vote(second, cancel(bought.order_id)) == BUSY
+    await commit(inventory, first)
+    assert await inventory.stock(sku) == (6, 0, 4)
+    assert await inventory.vote(second, cancel(bought.order_id), number=2) == YES
+    assert (await inventory.say("commit", second, 2)).state == "committed"
+    assert await inventory.stock(sku) == (10, 0, 0)
 
 
 async def test_a_charge_in_doubt_holds_up_no_other_customer(payment: Desk) -> None:
