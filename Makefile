@@ -49,13 +49,13 @@ compose-test: python ## the shop in containers, under a name of its own: orders,
 	@$(NATIVE) install --dev --only python
 	@$(BIN)/pytest tests/compose
 
-check: python ## format, lint, types, import rules, house rules; needs no servers
+check: python ## format, lint, types, import rules, house rules, secrets, pins; needs no servers
 	@$(NATIVE) install --dev --only python
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest tests/unit/test_house_rules.py
+	@$(BIN)/pytest tests/unit/test_house_rules.py tests/unit/test_no_secrets.py tests/unit/test_dependencies.py
 
 bench: up ## finished orders a second, beside the floor (the same rows, no coordination); BENCH='--orders …'
 	@$(BIN)/tradeoff bench $(BENCH)

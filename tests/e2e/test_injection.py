@@ -97,7 +97,7 @@ async def send(client: httpx.AsyncClient, operation: Operation) -> httpx.Respons
         operation.method,
         f"/{operation.service}{path}",
         params=operation.parts["query"],
-        headers={name.encode(): str(value).encode() for name, value in operation.parts["header"].items()},
+        headers=[(name.encode(), str(value).encode()) for name, value in operation.parts["header"].items()],
         json=operation.body,
     )
 

@@ -25,8 +25,7 @@ WORD = re.compile(r"(?<![\w/+=.-])[A-Za-z0-9+/_-]{24,}={0,2}(?![\w/+=.-])")
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 MOST_BITS = 4.0
-"""A character, in a word with capitals, small letters and digits: what `secrets.token_urlsafe` makes has more,
-names have less."""
+"""A character, in a word with capitals, small letters and digits: what is generated has more, names less."""
 
 
 def looks_random(word: str) -> bool:
@@ -63,7 +62,7 @@ def test_no_file_holds(what: str) -> None:
         ("a chat's token", "xoxb-1234567890-abc"),
         ("a payment provider's key", "sk_live_" + "a1" * 8),
         ("a package index's token", "pypi-" + "a1" * 30),
-        ("a signed token", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl"),
+        ("a signed token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"),
         ("a password in a URL", "postgresql://order:hunter22@127.0.0.1/order"),
         ("a password that is set", "requirepass = 0123456789abcdef"),
     ],
