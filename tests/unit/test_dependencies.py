@@ -56,7 +56,7 @@ def test_every_package_is_pinned_by_version_and_hash(file: str) -> None:
         "httpx==0.28.1",
         "httpx==0.28.1 --hash=md5:" + "0" * 32,
         "httpx @ https://somewhere/httpx.whl --hash=sha256:" + "0" * 64,
-        "--extra-index-url https://somewhere/simple",
+        "--find-links https://somewhere/packages",
         "-e .",
         "git+https://somewhere/httpx.git",
     ],
