@@ -27,11 +27,13 @@ LOAN_S = 10
 LOCK_WAIT_S = 1.0
 """For a row; it may be part of a prepared transaction, and locked until somebody decides."""
 
-LIMITS = ("lock_timeout", "statement_timeout")
+IDLE_S = 5
+"""In a transaction: who is stopped in one loses its locks sooner than Kafka gives its shards to others."""
+
+LIMITS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 
 AWAY = (
     OSError,
-    TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that broke in the middle of a statement
@@ -97,14 +99,14 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = POOL_SIZE, patience_s: float = math.inf) -> None:
         is_patient = patience_s == math.inf
         self._loan_s = LOAN_S if is_patient else patience_s
-        limits = {"lock_timeout": LOCK_WAIT_S} if is_patient else dict.fromkeys(LIMITS, patience_s)
+        limits = (LOCK_WAIT_S, 0, IDLE_S) if is_patient else (patience_s, patience_s, IDLE_S)
         self._pool = asyncpg.create_pool(
             url,
             min_size=0,
             max_size=pool_size,
             timeout=min(5, patience_s),
             command_timeout=60 if is_patient else patience_s + 1,  # a server that hangs breaks off nothing
-            server_settings={name: str(int(limit_s * 1000)) for name, limit_s in limits.items()},
+            server_settings={name: f"{limit_s}s" for name, limit_s in zip(LIMITS, limits, strict=True)},
             max_inactive_connection_lifetime=0,
             reset=_leave_as_it_is,
         )

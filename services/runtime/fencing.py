@@ -28,8 +28,7 @@ class StaleHolder(Exception):
 
 async def issue(sql: asyncpg.Connection, name: str) -> int:
     """Draws the next number of `name`; from its commit on, all earlier holders are stale."""
-    number = await sql.fetchval(ISSUE, name)
-    assert isinstance(number, int)
+    number: int = await sql.fetchval(ISSUE, name)
     return number
 
 
