@@ -74,6 +74,7 @@ async def test_an_import_that_lost_a_deadlock_starts_over(stack: dict[str, Any])
         async with payment.connection() as other:
             transaction = other.transaction()
             await transaction.start()
+            await other.execute("SET LOCAL lock_timeout = 0")  # the import is the one that gives way
             await other.execute(open_account, second)
             importing = CustomerRoutes(payment).import_many(CustomerImport(customers=customers))
             task = asyncio.create_task(importing)
