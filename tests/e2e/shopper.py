@@ -65,12 +65,14 @@ async def pause(seconds: float) -> None:
         await asyncio.wait_for(asyncio.Event().wait(), seconds)
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any, within_s: float = 30.0) -> None:
+async def eventually(
+    look: Callable[[], Awaitable[Any]], wanted: Any, within_s: float = 30.0, every_s: float = 0.1
+) -> None:
     """Waits until `look` sees `wanted`, and fails with what it saw last."""
     deadline = time.monotonic() + within_s
     while (seen := await look()) != wanted:
         assert time.monotonic() < deadline, f"still {seen!r} after {within_s} s, wanted {wanted!r}"
-        await pause(0.1)
+        await pause(every_s)
 
 
 async def status_of(shop: httpx.AsyncClient, order_id: str) -> str:

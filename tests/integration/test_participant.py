@@ -157,17 +157,23 @@ async def test_an_abort_during_the_work_leaves_nothing_prepared(native: Stack, i
     working, transaction = Desk(native, "inventory", slow), uuid7()
     voting = asyncio.create_task(working.vote(transaction, buy({"any": 1})))
     await begun.wait()
-    aborting = asyncio.create_task(inventory.say("abort", transaction))
+
+    async def abort() -> Told:
+        """Until there is an answer, as a coordinator does."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return await inventory.say("abort", transaction)
 
     async def has_come() -> bool:
-        """It waits a tenth of a second for the marker, then tries again and again."""
+        """It waits a tenth of a second for the marker, and is to be seen in that time."""
         query = """
             SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                 AND pid <> pg_backend_pid() AND query LIKE '%VALUES%''aborted'')%'
         """
         return await inventory.fetch(query) != [(0,)]
 
-    await eventually(has_come, True)
+    aborting = asyncio.create_task(abort())
+    await eventually(has_come, True, every_s=0.005)
     go_on.set()
     assert (await aborting).state == "aborted"
     assert await voting in (YES, BUSY)
