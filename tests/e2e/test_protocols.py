@@ -4,7 +4,6 @@ Each participant commits by itself when it hears of the decision, so what a read
 moment behind the other.
 """
 
-import asyncio
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -67,16 +66,6 @@ async def test_cancelling_gives_the_money_and_the_goods_back_once(
     assert (await shop.post(f"/orders/{order_id}/cancel")).status_code == 200
     await eventually(partial(balance_of, shop, customer), 1000)
     await eventually(partial(stock_of, shop, sku), (5, 0, 0))
-
-
-async def test_a_hundred_buyers_share_ten_pieces_exactly(shop: httpx.AsyncClient, protocol: str) -> None:
-    """`make storms` has a thousand of them, for a hundred."""
-    sku, customer = await new_product(shop, stock=10, price=1), await new_customer(shop)
-    buyers = [order(shop, customer, {sku: 1}, protocol=protocol, wait=60) for _ in range(100)]
-    answers = await asyncio.gather(*buyers)
-    assert sorted(answer.status_code for answer in answers) == [201] * 10 + [409] * 90
-    await eventually(partial(balance_of, shop, customer), 9_990)
-    await eventually(partial(stock_of, shop, sku), (0, 0, 10))
 
 
 async def test_the_trace_shows_votes_decisions_and_what_was_durable(
