@@ -116,7 +116,7 @@ async def test_more_replicas_get_their_share_without_a_restart(
     key = f'"{uuid4()}"'
 
     async def ordered() -> int:
-        """nginx may still send to an address that is gone, and gives up when it hears of that meanwhile: 502."""
+        """nginx may still try an address that is gone, and give up when it hears of that meanwhile: 502."""
         return (await order(shop, RICH, {"teapot": 1}, key=key)).status_code
 
     await eventually(ordered, 201, within_s=10)
