@@ -5,7 +5,9 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (
 	&& echo /usr/bin/python3 || echo python3)
 NATIVE := $(PYTHON) -m infra.native
 BIN := .tradeoff/venv/bin
+ALL ?=
 BENCH ?=
+ROWS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up status logs down clean test storms chaos compose-test check bench python
@@ -37,13 +39,13 @@ test: python ## what fits in ten minutes, against a stack of its own; TEST=tests
 	@$(NATIVE) install --dev
 	@$(BIN)/pytest $(TEST)
 
-storms: python ## ten more minutes: under load, processes and servers die, pause and run out of room
+storms: python ## ten more minutes: under load, processes and servers die, pause, run out of room. ALL=1: half an hour
 	@$(NATIVE) install --dev
-	@$(BIN)/pytest tests/chaos
+	@STORMS_ALL=$(ALL) $(BIN)/pytest tests/chaos
 
-chaos: python ## the same at each step of each protocol, for each server; an hour
-	@$(NATIVE) install --dev
-	@CHAOS_ALL=1 $(BIN)/pytest tests/chaos
+chaos: python ## a table: who is lost at which step, and what it cost. Of all: ROWS=--all, hours; --resume goes on
+	@$(NATIVE) install
+	@$(BIN)/tradeoff chaos --own $(ROWS)
 
 compose-test: python ## the shop in containers, under a name of its own: orders, crashes, hardening; needs Docker
 	@$(NATIVE) install --dev --only python

@@ -1,14 +1,11 @@
 """The `tradeoff` command: to fill the shop, to order, to look inside, to audit and to measure."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from lab import bench_view, doubt_view, history, orders, state
 from lab.anomalies import run as anomalies_run
@@ -18,14 +15,15 @@ from lab.audit import view as audit_view
 from lab.bench import Options
 from lab.bench import bench as run_bench
 from lab.client import TRIES
-from lab.screen import emit, err, out, tell
+from lab.crash.commands import chaos_command, crash_command
+from lab.options import VIOLATED, Json, troubles
+from lab.screen import emit, out, tell
 from lab.seed import customer, seed, sku
 from lab.shop import Operator, Shop
 from lab.state import Trouble
 from lab.workload import PRODUCTS
 from services.contract.commit import Protocol
 
-VIOLATED = 1
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,20 +48,7 @@ COMPARE = "What customers asked and were told, as `bench --history` wrote it: do
 TRIED = "How often a request without an answer is sent before its outcome counts as unknown."
 FLOOR = "Measure also the floor: the same rows, written with no coordination."
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 ProtocolOption = Annotated[Literal["saga", Protocol], typer.Option(help="How the order is committed.")]
-
-
-@contextmanager
-def troubles() -> Iterator[None]:
-    """What the user can act on is said in one line, with exit code 2."""
-    try:
-        yield
-    except Trouble as trouble:
-        err.print(f"[red]{escape(str(trouble))}[/]")
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def some_skus(incomplete: str) -> list[str]:
@@ -232,6 +217,10 @@ def anomalies_command(
         result = anomalies_run.anomalies(state.load(), protocol, orders, in_flight, seed)
     tell(result, json, anomalies_view.show)
     raise typer.Exit(VIOLATED if result["violations"] or result["unfinished"] else 0)
+
+
+app.command("crash")(crash_command)
+app.command("chaos")(chaos_command)
 
 
 if __name__ == "__main__":

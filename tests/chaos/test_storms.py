@@ -22,7 +22,7 @@ from tests.e2e.witness import Witness
 RATE = float(os.environ.get("FAULT_RATE", "300"))
 PAUSE_S = float(os.environ.get("PAUSE_S", "12"))
 EACH = ["order-1", "payment-1", "inventory-1", "orchestrator-1"]
-PAUSED = EACH if os.environ.get("CHAOS_ALL") else ["orchestrator-1"]
+PAUSED = EACH if os.environ.get("STORMS_ALL") else ["orchestrator-1"]
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("seeded")]
 
@@ -35,7 +35,7 @@ async def test_every_service_process_is_killed_in_turn(
     for victim in victims:
         await pause(3.0)
         native.supervisor.signal(victim, "KILL")
-    report(capsys, "killed " + ", ".join(victims), await witness.verdict())
+    report(capsys, "killed " + ", ".join(victims), await witness.clean())
 
 
 async def test_every_server_is_restarted_in_turn(
@@ -47,7 +47,7 @@ async def test_every_server_is_restarted_in_turn(
         await pause(5.0)
         native.supervisor.signal(server, "KILL")
         await asyncio.to_thread(native.wait_ready, server)
-    report(capsys, "killed " + ", ".join(servers), await witness.verdict())
+    report(capsys, "killed " + ", ".join(servers), await witness.clean())
 
 
 @pytest.mark.parametrize("victim", PAUSED)
@@ -61,7 +61,7 @@ async def test_a_process_that_was_paused_and_wakes_up_harms_nothing(
         await pause(PAUSE_S)
     finally:
         native.supervisor.signal(victim, "CONT")
-    report(capsys, f"paused {victim} for {PAUSE_S:g} s", await witness.verdict())
+    report(capsys, f"paused {victim} for {PAUSE_S:g} s", await witness.clean())
 
 
 async def test_redis_may_forget_everything_and_stay_away(
@@ -75,13 +75,13 @@ async def test_redis_may_forget_everything_and_stay_away(
     native.supervisor.stop("redis")
     await pause(8.0)
     native.supervisor.start("redis")
-    report(capsys, "flushed Redis five times, then stopped it for 8 s", await witness.verdict())
+    report(capsys, "flushed Redis five times, then stopped it for 8 s", await witness.clean())
 
 
 async def test_a_replay_of_every_topic_changes_no_table(
     stack: dict[str, Any], inside: httpx.AsyncClient, told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verdict = await Witness(told, RATE, seconds=5).verdict()
+    verdict = await Witness(told, RATE, seconds=5).clean()
     await eventually(partial(at_rest, inside), True)
     before = await digests(stack["databases"])
     copied = await replay_everything(stack["kafka"])
@@ -98,7 +98,7 @@ async def test_offsets_that_are_forgotten_change_no_table(
     told: Told,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    verdict = await Witness(told, RATE, seconds=5).verdict()
+    verdict = await Witness(told, RATE, seconds=5).clean()
     await eventually(partial(at_rest, inside), True)
     before = await digests(stack["databases"])
     await asyncio.to_thread(native.supervisor.stop, *told.ports)
@@ -129,7 +129,7 @@ async def test_a_replay_in_the_middle_of_the_load_harms_nothing(
     witness = Witness(told, RATE, seconds=20)
     await pause(3.0)
     copied = await replay_everything(stack["kafka"], most=3_000)
-    report(capsys, f"replayed {copied} messages under load", await witness.verdict())
+    report(capsys, f"replayed {copied} messages under load", await witness.clean())
     await eventually(partial(all_read, stack["kafka"]), True, within_s=60)
 
 

@@ -1,0 +1,163 @@
+"""One loss at one step under load: what it cost, what it lost, and whether all is well again."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import msgspec
+
+from infra.native import Failure
+from infra.native import Stack as Native
+from lab import prepare
+from lab.crash.loss import Ground, Lost, lose
+from lab.crash.rows import Row
+from lab.crash.troublemakers import troublemakers
+from lab.doubt import in_doubt
+from lab.faults import Faults
+from lab.state import Stack, Trouble, directory
+from lab.witness import Seen, Witness
+
+RATE, LOAD_S = 40.0, 4.0
+AHEAD_S = 1.0
+RECOVERED_S = 60.0
+
+STRANDED = """
+    select (select count(*) from transactions where running and started_at <= $1)
+        + (select count(*) from sagas where running and started_at <= $1)
+"""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A row of the table. Empty `wrong`: nothing was lost. Times are seconds."""
+
+    protocol: str
+    at: str
+    mode: str
+    lost: str
+    """Who was killed or stopped; empty when nothing came to the step."""
+
+    in_doubt_s: float
+    """The longest that a transaction stood prepared."""
+
+    recovery_s: float
+    """From the loss until what was under way then had ended."""
+
+    acknowledged: int
+    repeated: int
+    wrong: list[str]
+    seconds: float
+    """The row itself."""
+
+    @property
+    def row(self) -> Row:
+        return Row(self.protocol, self.at, self.mode)
+
+
+class Doubts:
+    """Watches, until it is closed, how long transactions stand prepared."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.longest_s = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            with suppress(Trouble, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                found = await in_doubt(self._stack)
+                self.longest_s = max([self.longest_s, *(doubt.age_s for doubt in found)])
+            await asyncio.sleep(0.2)
+
+
+async def seeded(stack: Stack) -> None:
+    """Enough goods and customers for the load."""
+    if await prepare.missing(stack):
+        await asyncio.to_thread(prepare.seed_all, stack)
+
+
+def native() -> Native:
+    """The supervisor's view of the stack that the command works on. Raises Trouble."""
+    found = Native.existing(directory())
+    if not found.supervisor.is_alive():
+        raise Trouble("Only a native stack's processes can be lost here. Start one: CHAOS=1 make up")
+    return found
+
+
+async def crash(native: Native, stack: Stack, row: Row) -> Result:
+    """Raises Trouble when the stack takes no faults, or is not well to begin with."""
+    began = time.monotonic()
+    with Faults(stack) as faults:
+        await asyncio.to_thread(faults.put, row.role)  # or the stack takes none
+        async with _watched(stack) as doubts:
+            witness = Witness(stack, RATE, LOAD_S, row.protocol)
+            await asyncio.sleep(AHEAD_S)
+            lost, wrong = await _lose(Ground(native, stack, faults), row)
+            await asyncio.to_thread(faults.clear)
+            seen = await witness.verdict()
+            wrong += await _left_prepared(stack)
+    return _result(row, lost, doubts, seen, wrong, time.monotonic() - began)
+
+
+def _result(
+    row: Row, lost: Lost | None, doubts: Doubts, seen: Seen, wrong: list[str], seconds: float
+) -> Result:
+    who, recovery_s = lost or ("", 0.0)
+    return Result(
+        *row,
+        lost=who,
+        in_doubt_s=round(doubts.longest_s, 2),
+        recovery_s=round(recovery_s, 2),
+        acknowledged=seen.acknowledged,
+        repeated=seen.repeated,
+        wrong=wrong + seen.wrong,
+        seconds=round(seconds, 1),
+    )
+
+
+async def _lose(ground: Ground, row: Row) -> tuple[Lost | None, list[str]]:
+    """What was lost, and what went wrong about it."""
+
+    async def recovered() -> None:
+        await _all_ended(ground.stack)
+
+    async with troublemakers(ground.stack, row.protocol):
+        try:
+            return await lose(ground, row, recovered), []
+        except (Trouble, Failure) as trouble:
+            return None, [str(trouble)]
+
+
+@asynccontextmanager
+async def _watched(stack: Stack) -> AsyncIterator[Doubts]:
+    doubts = Doubts(stack)
+    watching = asyncio.create_task(doubts.watch())
+    try:
+        yield doubts
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _all_ended(stack: Stack) -> None:
+    """All transactions and sagas that have begun by now have ended. Raises Trouble when they do not."""
+    sql = await asyncpg.connect(stack.databases["orchestrator"].audit)
+    try:
+        now, until = await sql.fetchval("select clock_timestamp()"), time.monotonic() + RECOVERED_S
+        while left := await sql.fetchval(STRANDED, now):
+            if time.monotonic() > until:
+                raise Trouble(f"{left} orders were still under way after {RECOVERED_S:.0f} s.")
+            await asyncio.sleep(0.1)
+    finally:
+        await sql.close()
+
+
+async def _left_prepared(stack: Stack) -> list[str]:
+    """What is prepared although nobody orders any more."""
+    until = time.monotonic() + RECOVERED_S
+    while found := await in_doubt(stack):
+        if time.monotonic() > until:
+            return [f"{doubt.gid} is still prepared by {doubt.participant}" for doubt in found[:3]]
+        await asyncio.sleep(0.2)
+    return []

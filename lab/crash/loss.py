@@ -1,0 +1,156 @@
+"""Who comes to a step is lost there, in one of the modes; each function ends when all of that is undone.
+
+The processes are those of a native stack that was started with CHAOS=1, seen through its supervisor.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+import httpx
+
+from infra.native import Stack as Native
+from lab.crash.rows import Row
+from lab.faults import Faults, point
+from lab.state import Stack, Trouble
+from services.chaos.points import ORCHESTRATOR
+
+REACHED_S = 20.0
+PAUSED_S = 8.0
+"""Longer than any lease, and than Kafka's patience with a silent member."""
+
+Recovered = Callable[[], Awaitable[None]]
+"""Returns when all that was under way has ended."""
+
+
+class Lost(NamedTuple):
+    who: str
+    recovery_s: float
+    """From the loss until what was under way then had ended."""
+
+
+class Ground(NamedTuple):
+    """Where it happens."""
+
+    native: Native
+    stack: Stack
+    faults: Faults
+
+    def replicas(self, role: str) -> list[str]:
+        return [name for name in self.stack.ports if name.rpartition("-")[0] == role]
+
+    def where(self, role: str) -> list[str]:
+        """Whom the fault is set in. Any orchestrator may own the next order; of others one is enough."""
+        return self.replicas(role)[: 2 if role == ORCHESTRATOR else 1]
+
+    async def arm(self, row: Row, what: str) -> None:
+        for name in self.where(row.role):
+            await asyncio.to_thread(self.faults.put, row.role, point(what, row.at), only=name)
+
+    async def disarm(self) -> None:
+        await asyncio.to_thread(self.faults.clear)
+
+    async def ready(self, name: str) -> None:
+        await asyncio.to_thread(self.native.wait_ready, name)
+
+
+async def lose(ground: Ground, row: Row, recovered: Recovered) -> Lost:
+    """Raises Trouble when nothing comes to the step."""
+    match row.mode:
+        case "restart":
+            return await _restart(ground, row, recovered)
+        case "takeover":
+            return await _take_over(ground, row, recovered)
+        case "pause":
+            return await _pause(ground, row, recovered)
+        case server:
+            return await _outage(ground, row, server, recovered)
+
+
+async def _restart(ground: Ground, row: Row, recovered: Recovered) -> Lost:
+    who, died = await _die(ground, row)
+    await recovered()
+    recovery_s = time.monotonic() - died
+    await ground.ready(who)
+    return Lost(who, recovery_s)
+
+
+async def _take_over(ground: Ground, row: Row, recovered: Recovered) -> Lost:
+    """The supervisor has it back in a second; it is stopped again before it has come far."""
+    who, died = await _die(ground, row)
+    supervisor = ground.native.supervisor
+    try:
+        await asyncio.to_thread(supervisor.stop, who)
+        await recovered()
+        return Lost(who, time.monotonic() - died)
+    finally:
+        await asyncio.to_thread(supervisor.start, who)
+        await ground.ready(who)
+
+
+async def _pause(ground: Ground, row: Row, recovered: Recovered) -> Lost:
+    await ground.arm(row, "hold")
+    who = await _holder(ground, row)
+    supervisor = ground.native.supervisor
+    supervisor.signal(who, "STOP")
+    paused = time.monotonic()
+    try:
+        for name in ground.where(row.role):
+            if name != who:
+                with suppress(httpx.TransportError):
+                    await asyncio.to_thread(ground.faults.put, row.role, only=name)
+        await recovered()
+        recovery_s = time.monotonic() - paused
+        await asyncio.sleep(max(0.0, PAUSED_S - recovery_s))
+    finally:
+        supervisor.signal(who, "CONT")
+    await ground.disarm()
+    await ground.ready(who)
+    return Lost(who, recovery_s)
+
+
+async def _outage(ground: Ground, row: Row, server: str, recovered: Recovered) -> Lost:
+    await ground.arm(row, "hold")
+    await _holder(ground, row)
+    died = time.monotonic()
+    ground.native.supervisor.signal(server, "KILL")
+    await ground.ready(server)
+    await ground.disarm()
+    await recovered()
+    return Lost(server, time.monotonic() - died)
+
+
+async def _die(ground: Ground, row: Row) -> tuple[str, float]:
+    supervisor, names = ground.native.supervisor, ground.where(row.role)
+    before = {name: supervisor.exits(name) for name in names}
+    await ground.arm(row, "crash")
+
+    async def dead() -> str:
+        return next((name for name in names if supervisor.exits(name) > before[name]), "")
+
+    who, died = await _await(row, dead), time.monotonic()
+    await ground.disarm()
+    return who, died
+
+
+async def _holder(ground: Ground, row: Row) -> str:
+    """Who is held at the step."""
+
+    async def held() -> str:
+        seen = await asyncio.to_thread(ground.faults.seen, row.role)
+        return next(
+            (name for name, told in seen.items() if any(one["at"] == row.at for one in told["held"])), ""
+        )
+
+    return await _await(row, held)
+
+
+async def _await(row: Row, look: Callable[[], Awaitable[str]]) -> str:
+    until = time.monotonic() + REACHED_S
+    while time.monotonic() < until:
+        if found := await look():
+            return found
+        await asyncio.sleep(0.05)
+    raise Trouble(f"Nothing came to {row.at} within {REACHED_S:.0f} s.")

@@ -1,0 +1,106 @@
+"""The table: one row after the other on one stack, each written down at once, so that it can be resumed."""
+
+import asyncio
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from infra.native import Stack as Native
+from lab.crash.crash import Result, crash, native, seeded
+from lab.crash.rows import Row
+from lab.state import Stack, Trouble, load, parse
+
+RESULT, PAGE = "result.json", "index.html"
+OWN_PORT_OFFSET = 3000
+
+Tell = Callable[[Result, int, int, float], None]
+"""Told of each row when it is done: how many are, of how many, and about how many seconds are left."""
+
+
+class Table(msgspec.Struct):
+    """`result.json`."""
+
+    began: str
+    machine: str
+    command: str
+    rows: list[Result]
+
+    @property
+    def failed(self) -> list[Result]:
+        return [result for result in self.rows if result.wrong]
+
+
+def machine() -> str:
+    system, python = f"{platform.system()} {platform.machine()}", platform.python_version()
+    return f"{system}, {os.cpu_count()} cores, Python {python}"
+
+
+def read(path: Path) -> Table:
+    """Raises Trouble."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Table)
+    except FileNotFoundError:
+        raise Trouble(f"There is nothing to resume: no {path}.") from None
+    except msgspec.MsgspecError as error:
+        raise Trouble(f"{path} is not a table: {error}.") from None
+
+
+def write(table: Table, path: Path) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(table), indent=1))
+    os.replace(file.name, path)
+
+
+def begun(folder: Path, command: str, *, resume: bool) -> Table:
+    if resume:
+        return read(folder / RESULT)
+    return Table(datetime.now(UTC).isoformat(timespec="seconds"), machine(), command, [])
+
+
+def left(table: Table, rows: Sequence[Row]) -> list[Row]:
+    """Those that it does not have yet. What failed is tried again."""
+    done = {result.row for result in table.rows if not result.wrong}
+    return [row for row in rows if row not in done]
+
+
+async def fill(
+    table: Table, rows: Sequence[Row], folder: Path, tell: Tell, stack: Stack, own: Native
+) -> None:
+    """Runs what is left of these rows."""
+    await seeded(stack)
+    began, todo = time.monotonic(), left(table, rows)
+    for number, row in enumerate(todo, 1):
+        result = await crash(own, stack, row)
+        table.rows = [known for known in table.rows if known.row != row] + [result]
+        write(table, folder / RESULT)
+        each = (time.monotonic() - began) / number
+        tell(result, number, len(todo), each * (len(todo) - number))
+
+
+@contextmanager
+def ground(*, own: bool) -> Iterator[tuple[Stack, Native]]:
+    """The running stack, or one in a temporary folder that is gone afterwards."""
+    if not own:
+        yield load(), native()
+        return
+    with tempfile.TemporaryDirectory(prefix="tradeoff-") as folder:
+        started = Native(Path(folder), port_offset=OWN_PORT_OFFSET, environment={"CHAOS": "1"})
+        try:
+            started.up()
+            yield parse(started.told), started
+        finally:
+            started.clean()
+
+
+def run(table: Table, rows: Sequence[Row], folder: Path, tell: Tell, *, own: bool) -> None:
+    with ground(own=own) as (stack, its):
+        asyncio.run(fill(table, rows, folder, tell, stack, its))
