@@ -15,7 +15,7 @@ from lab.audit import view as audit_view
 from lab.bench import Options
 from lab.bench import bench as run_bench
 from lab.client import TRIES
-from lab.crash.commands import chaos_command, crash_command
+from lab.crash.commands import chaos_command, crash_command, soak_command
 from lab.options import VIOLATED, Json, troubles
 from lab.screen import emit, out, tell
 from lab.seed import customer, seed, sku
@@ -221,6 +221,7 @@ def anomalies_command(
 
 app.command("crash")(crash_command)
 app.command("chaos")(chaos_command)
+app.command("soak")(soak_command)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,14 @@ import uvloop
 
 from infra import native
 from lab import state
+from lab.crash.partition import SIDES
+from lab.crash.rows import SPLITTING
 from lab.demo_protocols import show
 from lab.doubt import Doubt, in_doubt
 from lab.faults import Faults, point
 from lab.screen import out
 from lab.shop import Shop
 from lab.state import Stack, Trouble
-
-PRECOMMITTING = "orchestrator@after-force:pre-committing"
-ONE_SIDE, OTHER_SIDE = ("orchestrator", "order"), ("inventory", "payment")
 
 FINISHED_S = 30.0
 """Three seconds of a silent coordinator, and four of silent peers, until a side is on its own."""
@@ -45,13 +44,13 @@ def chaos() -> Iterator[None]:
 def split(stack: Stack, shop: Shop, customer: str, item: tuple[str, int]) -> str:
     """Parts the network until each side has ended the order in its way. Returns the id. Raises Trouble."""
     with Faults(stack) as faults:
-        faults.put("orchestrator", point("hold", PRECOMMITTING))
+        faults.put("orchestrator", point("hold", SPLITTING))
         order_id = shop.must(shop.order(customer, [item], protocol="3pc")).order_id
-        faults.await_held(PRECOMMITTING)
+        faults.await_held(SPLITTING)
         out.print(
             f"Alice orders a lamp: {order_id}. All have voted yes, and the coordinator has recorded that."
         )
-        faults.part(ONE_SIDE, OTHER_SIDE)
+        faults.part(*SIDES)
         out.print(
             "[bold red]The network parts[/] coordinator and order from inventory and payment. Of the"
             " PreCommit only the order service hears."

@@ -8,9 +8,10 @@ from uuid import UUID
 
 import asyncpg
 
+from lab.audit.promises import Finding
 from lab.audit.run import audit_stack
 from lab.client import Answer, Load, Verdict
-from lab.history import Line, Recorder, told
+from lab.history import Line, Recorder, Told, told
 from lab.state import Stack
 from lab.stats import arrivals
 from lab.workload import BUSY, Orders, address
@@ -33,8 +34,21 @@ class Seen(NamedTuple):
     slowest_s: float
     """From the last answer until the last order had ended."""
 
-    wrong: list[str]
-    """Strange answers, requests that were never answered, orders that did not end, broken promises."""
+    strange: list[str]
+    """Answers that make no sense, requests that were never answered, orders that did not end."""
+
+    findings: list[Finding]
+    """Of the audit: broken promises."""
+
+    history: list[Told]
+
+    @property
+    def wrong(self) -> list[str]:
+        return self.strange + self.broken
+
+    @property
+    def broken(self) -> list[str]:
+        return sorted({finding.words for finding in self.findings})
 
     def __str__(self) -> str:
         return (
@@ -77,20 +91,19 @@ class Witness:
     async def verdict(self, within_s: float = 120.0) -> Seen:
         """Waits for the last answer, and for every acknowledged order to end; audits with the history."""
         await self._sending
-        wrong = self._strange[:3]
+        strange = self._strange[:3]
         unanswered = sum(verdict == Verdict.FAILED for verdict in self._load.verdicts)
         if unanswered:
-            wrong.append(f"{unanswered} of {self._load.count} requests were never answered")
+            strange.append(f"{unanswered} of {self._load.count} requests were never answered")
         history = told(self._lines)
         acknowledged = [id for one in history for id in one.acknowledged]
         slowest, left = await self._all_ended(acknowledged, within_s)
         if left:
-            wrong.append(f"{len(left)} orders never ended, such as {left[0]}")
+            strange.append(f"{len(left)} orders never ended, such as {left[0]}")
         report = await audit_stack(self._stack, BOUND_S, history)
-        wrong += sorted({finding.words for finding in report.findings})
         if not acknowledged or report.orders < len(acknowledged):
-            wrong.append(f"{len(acknowledged)} orders acknowledged, and the audit saw {report.orders}")
-        return Seen(len(acknowledged), self._load.retried, slowest, wrong)
+            strange.append(f"{len(acknowledged)} orders acknowledged, and the audit saw {report.orders}")
+        return Seen(len(acknowledged), self._load.retried, slowest, strange, list(report.findings), history)
 
     async def _all_ended(self, acknowledged: list[UUID], within_s: float) -> tuple[float, list[UUID]]:
         """How long that took, and those that have not."""

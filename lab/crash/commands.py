@@ -1,6 +1,8 @@
-"""`tradeoff crash` and `tradeoff chaos`."""
+"""`tradeoff crash`, `tradeoff chaos` and `tradeoff soak`."""
 
 import asyncio
+import math
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,18 +11,26 @@ import typer
 
 from lab import state
 from lab.crash import rows, table, view
-from lab.crash.crash import Result, crash, native, seeded
+from lab.crash.crash import Result, crash
 from lab.crash.page import page
+from lab.crash.soak import Outcome, soak
+from lab.crash.stacks import native, seeded, stack_of
 from lab.options import VIOLATED, Json, troubles
 from lab.screen import emit, out
 from services.chaos.points import NAMES
 from services.contract.commit import Protocol
 
-REPORTS = Path("reports/chaos")
+REPORTS, SOAKED = Path("reports/chaos"), Path("reports/soak")
+ROUNDS = "rounds.jsonl"
 
-Mode = Literal["restart", "takeover", "pause", "pg-order", "pg-inventory", "pg-payment", "pg-orchestrator"]
+Mode = Literal[
+    "restart", "takeover", "pause", "pg-order", "pg-inventory", "pg-payment", "pg-orchestrator", "partition"
+]
 BY = "By default the simplest that comes to this step."
-HOW = "It dies and comes back; dies and stays away; stands still for a while; or is held while a server dies."
+HOW = (
+    "It dies and comes back; dies and stays away; stands still for a while; "
+    "is held while a server dies; or is cut off."
+)
 OWN = (
     "On a stack of its own in a temporary folder, gone afterwards; else on the running one (CHAOS=1 make up)."
 )
@@ -91,3 +101,31 @@ def chaos_command(
                 (out_folder / table.PAGE).write_text(page(filled), encoding="utf-8")
     view.show_table(filled, str(out_folder / table.PAGE))
     raise typer.Exit(VIOLATED if filled.failed else 0)
+
+
+def soak_command(
+    seed: Annotated[int, typer.Option(min=0, help="Of the first round; each next round's is one more.")] = 1,
+    rounds: Annotated[int | None, typer.Option(min=1, help="So many, however long they take.")] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="No round begins later.")] = 60.0,
+    own: Annotated[bool, typer.Option(help=OWN)] = False,
+    out_folder: Annotated[Path, typer.Option("--out", help="Where a line for each round is added.")] = SOAKED,
+) -> None:
+    """Anything may happen to anybody, two and three things at a time, under load, by any protocol.
+
+    A seed says what happens in a round, and repeats it. Exit code 1: something was lost.
+    """
+    seeds = range(seed, seed + rounds) if rounds else count(seed)
+    failed: list[Outcome] = []
+    out_folder.mkdir(parents=True, exist_ok=True)
+    with troubles(), stack_of(own=own) as (stack, its), (out_folder / ROUNDS).open("ab") as file:
+
+        def keep(outcome: Outcome) -> None:
+            file.write(msgspec.json.encode(outcome) + b"\n")
+            file.flush()
+            view.show_round(outcome)
+            if outcome.wrong:
+                failed.append(outcome)
+
+        asyncio.run(soak(its, stack, seeds, math.inf if rounds else minutes, keep))
+    view.show_soak(failed)
+    raise typer.Exit(VIOLATED if failed else 0)

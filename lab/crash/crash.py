@@ -10,13 +10,13 @@ import msgspec
 
 from infra.native import Failure
 from infra.native import Stack as Native
-from lab import prepare
 from lab.crash.loss import Ground, Lost, lose
-from lab.crash.rows import Row
+from lab.crash.partition import mend, others, split_orders
+from lab.crash.rows import PARTITION, Row
 from lab.crash.troublemakers import troublemakers
 from lab.doubt import in_doubt
 from lab.faults import Faults
-from lab.state import Stack, Trouble, directory
+from lab.state import Stack, Trouble
 from lab.witness import Seen, Witness
 
 RATE, LOAD_S = 40.0, 4.0
@@ -46,6 +46,9 @@ class Result(msgspec.Struct, frozen=True):
 
     acknowledged: int
     repeated: int
+    split: int
+    """Orders that the audit names as split by three-phase commit in a partition; they are cancelled."""
+
     wrong: list[str]
     seconds: float
     """The row itself."""
@@ -70,20 +73,6 @@ class Doubts:
             await asyncio.sleep(0.2)
 
 
-async def seeded(stack: Stack) -> None:
-    """Enough goods and customers for the load."""
-    if await prepare.missing(stack):
-        await asyncio.to_thread(prepare.seed_all, stack)
-
-
-def native() -> Native:
-    """The supervisor's view of the stack that the command works on. Raises Trouble."""
-    found = Native.existing(directory())
-    if not found.supervisor.is_alive():
-        raise Trouble("Only a native stack's processes can be lost here. Start one: CHAOS=1 make up")
-    return found
-
-
 async def crash(native: Native, stack: Stack, row: Row) -> Result:
     """Raises Trouble when the stack takes no faults, or is not well to begin with."""
     began = time.monotonic()
@@ -95,37 +84,43 @@ async def crash(native: Native, stack: Stack, row: Row) -> Result:
             lost, wrong = await _lose(Ground(native, stack, faults), row)
             await asyncio.to_thread(faults.clear)
             seen = await witness.verdict()
-            wrong += await _left_prepared(stack)
-    return _result(row, lost, doubts, seen, wrong, time.monotonic() - began)
-
-
-def _result(
-    row: Row, lost: Lost | None, doubts: Doubts, seen: Seen, wrong: list[str], seconds: float
-) -> Result:
-    who, recovery_s = lost or ("", 0.0)
+            wrong += seen.strange + await left_prepared(stack)
+    split, broken = await _judge(stack, row, seen)
     return Result(
         *row,
-        lost=who,
+        lost=lost.who,
         in_doubt_s=round(doubts.longest_s, 2),
-        recovery_s=round(recovery_s, 2),
+        recovery_s=round(lost.recovery_s, 2),
         acknowledged=seen.acknowledged,
         repeated=seen.repeated,
-        wrong=wrong + seen.wrong,
-        seconds=round(seconds, 1),
+        split=split,
+        wrong=wrong + broken,
+        seconds=round(time.monotonic() - began, 1),
     )
 
 
-async def _lose(ground: Ground, row: Row) -> tuple[Lost | None, list[str]]:
+async def _judge(stack: Stack, row: Row, seen: Seen) -> tuple[int, list[str]]:
+    """How many orders were split, and which promises are broken. In a partition a split has to be found."""
+    if row.mode != PARTITION:
+        return 0, seen.broken
+    split = split_orders(seen.findings)
+    wrong = others(seen, split) + await mend(stack, split)
+    if not split:
+        wrong.append("The partition split no order, or the audit did not find it.")
+    return len(split), wrong
+
+
+async def _lose(ground: Ground, row: Row) -> tuple[Lost, list[str]]:
     """What was lost, and what went wrong about it."""
 
     async def recovered() -> None:
-        await _all_ended(ground.stack)
+        await all_ended(ground.stack)
 
     async with troublemakers(ground.stack, row.protocol):
         try:
             return await lose(ground, row, recovered), []
         except (Trouble, Failure) as trouble:
-            return None, [str(trouble)]
+            return Lost("", 0.0), [str(trouble)]
 
 
 @asynccontextmanager
@@ -140,7 +135,7 @@ async def _watched(stack: Stack) -> AsyncIterator[Doubts]:
             await watching
 
 
-async def _all_ended(stack: Stack) -> None:
+async def all_ended(stack: Stack) -> None:
     """All transactions and sagas that have begun by now have ended. Raises Trouble when they do not."""
     sql = await asyncpg.connect(stack.databases["orchestrator"].audit)
     try:
@@ -153,7 +148,7 @@ async def _all_ended(stack: Stack) -> None:
         await sql.close()
 
 
-async def _left_prepared(stack: Stack) -> list[str]:
+async def left_prepared(stack: Stack) -> list[str]:
     """What is prepared although nobody orders any more."""
     until = time.monotonic() + RECOVERED_S
     while found := await in_doubt(stack):

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import httpx
 
 from infra.native import Stack as Native
-from lab.crash.rows import Row
+from lab.crash.partition import SIDES
+from lab.crash.rows import PARTITION, Row
+from lab.doubt import in_doubt
 from lab.faults import Faults, point
 from lab.state import Stack, Trouble
 from services.chaos.points import ORCHESTRATOR
@@ -65,6 +67,8 @@ async def lose(ground: Ground, row: Row, recovered: Recovered) -> Lost:
             return await _take_over(ground, row, recovered)
         case "pause":
             return await _pause(ground, row, recovered)
+        case mode if mode == PARTITION:
+            return await _part(ground, row, recovered)
         case server:
             return await _outage(ground, row, server, recovered)
 
@@ -120,6 +124,24 @@ async def _outage(ground: Ground, row: Row, server: str, recovered: Recovered) -
     await ground.disarm()
     await recovered()
     return Lost(server, time.monotonic() - died)
+
+
+async def _part(ground: Ground, row: Row, recovered: Recovered) -> Lost:
+    """Parted until each side has ended what was at the step, in its own way."""
+    await ground.arm(row, "hold")
+    await _holder(ground, row)
+    held = await asyncio.to_thread(ground.faults.await_held, row.at)
+    await asyncio.to_thread(ground.faults.part, *SIDES)
+    parted = time.monotonic()
+
+    async def ended() -> str:
+        """What was held is in doubt with nobody."""
+        return "" if any(held in doubt.gid for doubt in await in_doubt(ground.stack)) else held
+
+    await _await(row, ended)
+    await ground.disarm()
+    await recovered()
+    return Lost("the network", time.monotonic() - parted)
 
 
 async def _die(ground: Ground, row: Row) -> tuple[str, float]:

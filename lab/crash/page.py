@@ -70,7 +70,7 @@ def _row(result: Result) -> str:
     outcome = (
         f'<td class="bad">{escape(told)}<br>{_code(result.row.command)}</td>'
         if told
-        else '<td class="good">nothing lost</td>'
+        else f'<td class="good">{_well(result)}</td>'
     )
     return (
         _cells(
@@ -85,6 +85,10 @@ def _row(result: Result) -> str:
         )
         + outcome
     )
+
+
+def _well(result: Result) -> str:
+    return f"{result.split} split, found by the audit and cancelled" if result.split else "nothing lost"
 
 
 def _code(text: str) -> str:

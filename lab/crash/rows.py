@@ -13,9 +13,14 @@ PROTOCOLS = (SAGA, *get_args(Protocol))
 
 PROCESS_MODES = ("restart", "takeover", "pause")
 SERVERS = tuple(f"pg-{name}" for name in (*PARTICIPANTS, ORCHESTRATOR))
-MODES = (*PROCESS_MODES, *SERVERS)
+PARTITION = "partition"
+MODES = (*PROCESS_MODES, *SERVERS, PARTITION)
 """Who comes to the step dies and is started again; dies and stays away until others have done its work; is
-stopped (SIGSTOP) until they have, and then goes on; or is held there while this server dies."""
+stopped (SIGSTOP) until they have, and then goes on; is held there while this server dies; or goes on in a
+network that is in two parts."""
+
+SPLITTING = f"{ORCHESTRATOR}@after-force:pre-committing"
+"""All have voted yes, and nobody has heard more. Three-phase commit does not survive a partition now."""
 
 OF_THREE_PHASES = {"pre-commit", "pre-committing"}
 PROVOKED = {"bury"}
@@ -64,6 +69,7 @@ CHOSEN = (
     Row("3pc", "orchestrator@after-force:pre-committing", "takeover"),
     Row("3pc", "orchestrator@before-force:committing", "pause"),
     Row("3pc", "orchestrator@after-force:pre-committing", "pg-inventory"),
+    Row("3pc", SPLITTING, PARTITION),
 )
 """Those that stand for the rest: ten minutes of them."""
 
@@ -75,6 +81,7 @@ def every() -> Iterator[Row]:
             yield from (Row(protocol, at, mode) for mode in PROCESS_MODES)
             if at.startswith(ORCHESTRATOR) and (protocol != SAGA or "@before-send" in at):
                 yield from (Row(protocol, at, server) for server in SERVERS)
+    yield Row(THREE_PHASE, SPLITTING, PARTITION)
 
 
 def points(protocol: str) -> Iterator[str]:
@@ -123,6 +130,8 @@ def row(at: str, protocol: str | None, mode: str) -> Row:
         raise Trouble(f"No order comes to {at} unless a message is lost, too.")
     if protocol is not None and protocol not in fit:
         raise Trouble(f"By {protocol} no order comes to {at}; by {', '.join(fit)} it does.")
+    if mode == PARTITION and at != SPLITTING:
+        raise Trouble(f"The network is parted at {SPLITTING} alone: there it splits an order.")
     return Row(protocol or fit[0], at, mode)
 
 

@@ -5,20 +5,19 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from infra.native import Stack as Native
-from lab.crash.crash import Result, crash, native, seeded
+from lab.crash.crash import Result, crash
 from lab.crash.rows import Row
-from lab.state import Stack, Trouble, load, parse
+from lab.crash.stacks import seeded, stack_of
+from lab.state import Stack, Trouble
 
 RESULT, PAGE = "result.json", "index.html"
-OWN_PORT_OFFSET = 3000
 
 Tell = Callable[[Result, int, int, float], None]
 """Told of each row when it is done: how many are, of how many, and about how many seconds are left."""
@@ -86,21 +85,6 @@ async def fill(
         tell(result, number, len(todo), each * (len(todo) - number))
 
 
-@contextmanager
-def ground(*, own: bool) -> Iterator[tuple[Stack, Native]]:
-    """The running stack, or one in a temporary folder that is gone afterwards."""
-    if not own:
-        yield load(), native()
-        return
-    with tempfile.TemporaryDirectory(prefix="tradeoff-") as folder:
-        started = Native(Path(folder), port_offset=OWN_PORT_OFFSET, environment={"CHAOS": "1"})
-        try:
-            started.up()
-            yield parse(started.told), started
-        finally:
-            started.clean()
-
-
 def run(table: Table, rows: Sequence[Row], folder: Path, tell: Tell, *, own: bool) -> None:
-    with ground(own=own) as (stack, its):
+    with stack_of(own=own) as (stack, its):
         asyncio.run(fill(table, rows, folder, tell, stack, its))

@@ -14,7 +14,7 @@ import pytest
 
 from infra.native import Stack
 from lab.crash.crash import crash
-from lab.crash.rows import CHOSEN, Row
+from lab.crash.rows import CHOSEN, PARTITION, Row
 from lab.crash.view import line
 from lab.state import Stack as Told
 from lab.workload import CUSTOMERS
@@ -32,6 +32,7 @@ async def test_nothing_is_lost_at(
     result = await crash(native, told, row)
     assert result.wrong == []
     assert result.lost and result.acknowledged
+    assert (result.split > 0) == (row.mode == PARTITION)
     with capsys.disabled():
         print(f"\n  {line(result)}", end="")  # noqa: T201 - what a reader wants
 

@@ -6,13 +6,13 @@ import pytest
 
 from lab.crash import page, rows, table
 from lab.crash.crash import Result
-from lab.crash.rows import CHOSEN, MODES, PROTOCOLS, Row
+from lab.crash.rows import CHOSEN, MODES, PARTITION, PROTOCOLS, SPLITTING, Row
 from lab.state import Trouble
 from services.chaos.points import NAMES
 
 
 def result(row: Row, *wrong: str) -> Result:
-    return Result(*row, "order-1", 1.25, 2.5, 160, 3, list(wrong), 11.0)
+    return Result(*row, "order-1", 1.25, 2.5, 160, 3, 1 if row.mode == PARTITION else 0, list(wrong), 11.0)
 
 
 def test_every_point_is_in_the_table_but_those_that_need_a_lost_message() -> None:
@@ -76,6 +76,12 @@ def test_a_step_that_is_none_is_said(at: str, protocol: str | None, told: str) -
         rows.row(at, protocol, "restart")
 
 
+def test_the_network_parts_where_three_phase_commit_splits_and_nowhere_else() -> None:
+    assert rows.row(SPLITTING, None, PARTITION) in CHOSEN
+    with pytest.raises(Trouble, match="there it splits"):
+        rows.row("payment@before-commit", None, PARTITION)
+
+
 def test_what_was_done_is_not_done_again_but_what_failed_is(tmp_path: Path) -> None:
     first, second, third = CHOSEN[:3]
     begun = table.begun(tmp_path, "tradeoff chaos", resume=False)
@@ -99,5 +105,6 @@ def test_the_page_shows_every_row_and_how_to_repeat_what_failed() -> None:
     shown = page.page(table.Table("2026-01-01", "a machine", "tradeoff chaos --all", rows_))
     assert all(row.at in shown for row in CHOSEN)
     assert CHOSEN[0].command in shown and "&lt;b&gt;lost" in shown and "<b>" not in shown
+    assert "1 split, found by the audit" in shown
     assert f"1 of {len(CHOSEN)} rows lost something" in shown
     assert "http" not in shown and "<script" not in shown
