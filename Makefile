@@ -8,9 +8,10 @@ BIN := .tradeoff/venv/bin
 ALL ?=
 BENCH ?=
 ROWS ?=
+SOAK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status logs down clean test storms chaos compose-test check bench python
+.PHONY: help demo up status logs down clean test storms chaos soak compose-test check bench python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,10 @@ storms: python ## ten more minutes: under load, processes and servers die, pause
 chaos: python ## a table: who is lost at which step, and what it cost. Of all: ROWS=--all, hours; --resume goes on
 	@$(NATIVE) install
 	@$(BIN)/tradeoff chaos --own $(ROWS)
+
+soak: python ## rounds of anything, two and three things at a time, drawn from a seed. SOAK='--seed 7 --minutes 600'
+	@$(NATIVE) install
+	@$(BIN)/tradeoff soak --own $(SOAK)
 
 compose-test: python ## the shop in containers, under a name of its own: orders, crashes, hardening; needs Docker
 	@$(NATIVE) install --dev --only python
