@@ -74,11 +74,12 @@ class Stack:
         started when a port is taken, and StartFailed when a part or a job fails."""
         self.layout.claim()
         with self._alone():
+            if not self.supervisor.is_alive():
+                orphans.end(self.layout)
+                self._forget_the_lost()
             secrets = credentials.load_or_create(self.layout.credentials)
             all_parts = self.parts()
             wanted = [part for part in all_parts if only == "all" or not part.is_service]
-            if not self.supervisor.is_alive():
-                orphans.end(self.layout)
             self._refuse_taken_ports(wanted)
             self._write(secrets)
             self.supervisor.configure(all_parts)
@@ -89,6 +90,12 @@ class Stack:
             starting = [part for part in wanted if part.name not in self._running()]
             self._start(wanted, starting)
             return wanted
+
+    def _forget_the_lost(self) -> None:
+        """Somebody deleted the state directory by hand: what Postgres kept outside of it opens to no password
+        that is known, and belongs to no Kafka that still is."""
+        if not self.layout.credentials.exists() and self.layout.postgres_data != self.layout.data:
+            shutil.rmtree(self.layout.postgres_data, ignore_errors=True)
 
     def _refuse_taken_ports(self, wanted: Sequence[Part]) -> None:
         """What would start needs its ports; those of our own that would stop for it do not count."""

@@ -1,14 +1,19 @@
 """What `up` does to a stack that runs."""
 
+import shutil
 import socket
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
 from infra.native import Failure, Stack
+
+OWN_PORTS = 2500
 
 
 def test_a_taken_port_leaves_the_running_stack_as_it_was(native: Stack) -> None:
@@ -25,6 +30,24 @@ def test_a_taken_port_leaves_the_running_stack_as_it_was(native: Stack) -> None:
     assert native.told == told
     native.up()
     assert running() == before
+
+
+async def test_a_state_directory_deleted_by_hand_leaves_nothing_that_would_stop_the_next_stack(
+    tmp_path: Path,
+) -> None:
+    def start() -> Stack:
+        stack = Stack(tmp_path / "stack", port_offset=OWN_PORTS)
+        stack.up(only="servers")
+        return stack
+
+    start().down()
+    shutil.rmtree(tmp_path / "stack")
+    stack = start()
+    try:
+        connection = await asyncpg.connect(stack.told["databases"]["order"]["audit"])
+        await connection.close()
+    finally:
+        stack.clean()
 
 
 def test_who_has_read_enough_of_the_status_is_told_of_no_error(native: Stack) -> None:
