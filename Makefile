@@ -9,9 +9,14 @@ ALL ?=
 BENCH ?=
 ROWS ?=
 SOAK ?=
+COMPARE ?=
+HEADLESS ?=
+USERS ?=
+RUN_TIME ?=
+LOAD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status logs down clean test storms chaos soak compose-test check bench python
+.PHONY: help demo up status logs down clean test storms chaos soak load compare browser-test compose-test check bench python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +42,7 @@ clean: python ## stop everything and delete all that was installed in the clone 
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 test: python ## what fits in ten minutes, against a stack of its own; TEST=tests/unit for some
-	@$(NATIVE) install --dev
+	@$(NATIVE) install --dev --locust
 	@$(BIN)/pytest $(TEST)
 
 storms: python ## ten more minutes: under load, processes and servers die, pause, run out of room. ALL=1: half an hour
@@ -51,6 +56,19 @@ chaos: python ## a table: who is lost at which step, and what it cost. Of all: R
 soak: python ## rounds of anything, two and three things at a time, drawn from a seed. SOAK='--seed 7 --minutes 600'
 	@$(NATIVE) install
 	@$(BIN)/tradeoff soak --own $(SOAK)
+
+load: up ## customers who browse, order and cancel, on Locust's page; without it: HEADLESS=1 USERS=200 RUN_TIME=60s
+	@$(NATIVE) install --locust
+	@$(BIN)/tradeoff load $(if $(HEADLESS),--headless) $(if $(USERS),--users $(USERS)) \
+	    $(if $(RUN_TIME),--run-time $(RUN_TIME)) $(LOAD)
+
+compare: python ## saga, 2PC, 2PC in groups and 3PC beside one another, as a page. COMPARE=--short: five minutes
+	@$(NATIVE) install
+	@$(BIN)/tradeoff compare --own $(COMPARE)
+
+browser-test: python ## the page of a comparison, as Chromium lays it out
+	@$(NATIVE) install --dev --only python --browser
+	@$(BIN)/pytest tests/browser
 
 compose-test: python ## the shop in containers, under a name of its own: orders, crashes, hardening; needs Docker
 	@$(NATIVE) install --dev --only python

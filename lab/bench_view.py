@@ -9,6 +9,8 @@ from lab.audit.view import counted
 from lab.processes import PYTHON
 from lab.screen import out
 
+SHOWN = ("p50", "p95", "p99", "max")
+
 
 def show(result: dict[str, Any], *, profile: bool) -> None:
     latency = result["latency_ms"]
@@ -23,7 +25,7 @@ def show(result: dict[str, Any], *, profile: bool) -> None:
             "confirmed / refused / unfinished",
             f"{result['confirmed']:,} / {result['refused']:,} / {result['unfinished']:,}",
         ),
-        ("latency p50 / p95 / p99 / max, ms", " / ".join(f"{value:,.1f}" for value in latency.values())),
+        (f"latency {' / '.join(SHOWN)}, ms", " / ".join(f"{latency[share]:,.1f}" for share in SHOWN)),
         ("load", _load(result)),
         ("retried (429, 5xx, lost connections)", f"{result['retried']:,}"),
         ("stack's Python processes together", f"{result['rss_mib'].get(PYTHON, 0):,.0f} MiB"),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lab import bench_view, doubt_view, history, orders, state
+from lab import bench_view, doubt_view, history, load, orders, state
 from lab.anomalies import run as anomalies_run
 from lab.anomalies import view as anomalies_view
 from lab.audit import run as audit_run
@@ -15,7 +15,9 @@ from lab.audit import view as audit_view
 from lab.bench import Options
 from lab.bench import bench as run_bench
 from lab.client import TRIES
+from lab.compare.commands import compare_command
 from lab.crash.commands import chaos_command, crash_command, soak_command
+from lab.crash.rows import PROTOCOLS
 from lab.options import VIOLATED, Json, troubles
 from lab.screen import emit, out, tell
 from lab.seed import customer, seed, sku
@@ -46,6 +48,7 @@ ZIPF = "Favour for few products (Zipf): the k-th is wanted k**-SKEW times as oft
 RECORD = "Write what is asked and what is answered to this file, a JSON line a request; see lab/history.py."
 COMPARE = "What customers asked and were told, as `bench --history` wrote it: does it hold?"
 TRIED = "How often a request without an answer is sent before its outcome counts as unknown."
+MIX = "How they order, by turns."
 FLOOR = "Measure also the floor: the same rows, written with no coordination."
 
 ProtocolOption = Annotated[Literal["saga", Protocol], typer.Option(help="How the order is committed.")]
@@ -219,6 +222,24 @@ def anomalies_command(
     raise typer.Exit(VIOLATED if result["violations"] or result["unfinished"] else 0)
 
 
+@app.command("load")
+def load_command(
+    users: Annotated[int, typer.Option(min=1, max=10_000, help="How many customers at once.")] = 50,
+    spawn_rate: Annotated[float, typer.Option(min=0.1, help="How many more of them each second.")] = 20.0,
+    run_time: Annotated[str | None, typer.Option(help="60s, 5m, 1h30m; by default until Ctrl-C.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Without Locust's page.")] = False,
+    protocols: Annotated[str, typer.Option(help=MIX)] = " ".join(PROTOCOLS),
+) -> None:
+    """Customers who browse, order, look and cancel, by Locust; when they have gone, an audit.
+
+    Exit code 0: clean, 1: a request failed or a promise is broken, 2: it could not start.
+    """
+    with troubles():
+        crowd = load.Crowd(users, spawn_rate, run_time, headless, load.chosen(protocols))
+        raise typer.Exit(load.load(state.load(), crowd))
+
+
+app.command("compare")(compare_command)
 app.command("crash")(crash_command)
 app.command("chaos")(chaos_command)
 app.command("soak")(soak_command)

@@ -3,7 +3,10 @@
 import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
+
+SHARES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -15,8 +18,13 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 def summary(values: Sequence[float]) -> dict[str, float]:
     ordered = sorted(values)
-    shares = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
-    return {name: round(percentile(ordered, share), 2) for name, share in shares}
+    return {name: round(percentile(ordered, share), 2) for name, share in SHARES.items()}
+
+
+def slices(moments: Sequence[float], width: float) -> list[int]:
+    """How many of them are in each slice of this width from zero, until the last that has any."""
+    counted = Counter(int(moment // width) for moment in moments)
+    return [counted[at] for at in range(max(counted, default=-1) + 1)]
 
 
 def zipf_weights(size: int, skew: float) -> list[float]:

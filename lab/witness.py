@@ -13,11 +13,13 @@ from lab.audit.run import audit_stack
 from lab.client import Answer, Load, Verdict
 from lab.history import Line, Recorder, Told, told
 from lab.state import Stack
-from lab.stats import arrivals
+from lab.stats import arrivals, slices
 from lab.workload import BUSY, Orders, address
 
 BOUND_S = 60.0
 """How long an order may take before the audit calls it lost."""
+
+SLICE_S = 0.5
 
 # Also those that were acknowledged and do not exist.
 NOT_ENDED = """
@@ -41,6 +43,8 @@ class Seen(NamedTuple):
     """Of the audit: broken promises."""
 
     history: list[Told]
+    timeline: list[int]
+    """How many orders were answered for good in each `SLICE_S` since the first."""
 
     @property
     def wrong(self) -> list[str]:
@@ -103,7 +107,13 @@ class Witness:
         report = await audit_stack(self._stack, BOUND_S, history)
         if not acknowledged or report.orders < len(acknowledged):
             strange.append(f"{len(acknowledged)} orders acknowledged, and the audit saw {report.orders}")
-        return Seen(len(acknowledged), self._load.retried, slowest, strange, list(report.findings), history)
+        findings, timeline = list(report.findings), self._timeline()
+        return Seen(len(acknowledged), self._load.retried, slowest, strange, findings, history, timeline)
+
+    def _timeline(self) -> list[int]:
+        load = self._load
+        final = (n for n in range(load.count) if load.verdicts[n] in (Verdict.CONFIRMED, Verdict.REFUSED))
+        return slices([load.ended[n] - min(load.began) for n in final], SLICE_S)
 
     async def _all_ended(self, acknowledged: list[UUID], within_s: float) -> tuple[float, list[UUID]]:
         """How long that took, and those that have not."""

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from infra.native import Failure, Stack, overview, watchdog
-from infra.native.install import ensure_installed
+from infra.native.install import Wanted, ensure_installed
 from infra.native.screen import say
 
 
@@ -33,6 +33,8 @@ def _arguments() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     install = commands.add_parser("install", help="install what is missing")
     install.add_argument("--dev", action="store_true", help="and what tests and checks need")
+    install.add_argument("--locust", action="store_true", help="and what `make load` needs")
+    install.add_argument("--browser", action="store_true", help="and a browser, for the tests of pages")
     install.add_argument("--only", choices=["python"], help="no servers")
     up = commands.add_parser("up", parents=[common], help="install, start, and return when all is ready")
     up.add_argument("--port-offset", type=int, help="added to every port")
@@ -50,7 +52,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _install(told: argparse.Namespace) -> None:
-    ensure_installed(dev=told.dev, servers=told.only != "python")
+    ensure_installed(Wanted(told.only != "python", told.dev, told.locust, told.browser))
 
 
 def _up(told: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.native import kafka, machine, python_packages
@@ -16,30 +17,47 @@ from infra.native.layout import default_state
 from infra.native.screen import say, tail
 
 
-def ensure_installed(*, dev: bool = False, servers: bool = True) -> None:
-    """Returns when the stack can start (and, with `dev`, be tested). Raises Failure, having changed
-    nothing, when system packages are missing and this user or system cannot install them."""
-    if _is_complete(dev=dev, servers=servers):
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Beside the Python packages that the shop and the `tradeoff` command need."""
+
+    servers: bool = True
+    dev: bool = False
+    """To be tested and checked."""
+
+    locust: bool = False
+    browser: bool = False
+
+
+def ensure_installed(wanted: Wanted = Wanted()) -> None:
+    """Returns when all of it is there. Raises Failure, having changed nothing, when system packages are
+    missing and this user or system cannot install them."""
+    if _is_complete(wanted):
         return
-    if needed := _missing_packages(servers=servers):
+    if needed := _missing_packages(wanted):
         right = _way_to_be_root() if machine.is_debian_like() else None
         if right is None:
             raise Failure(_what_to_install(needed))
         with _one_at_a_time():
-            _install_packages(_missing_packages(servers=servers), right)
+            _install_packages(_missing_packages(wanted), right)
     with _one_at_a_time():
         with ThreadPoolExecutor() as pool:
-            waiting = [pool.submit(python_packages.install, dev=dev)]
-            if servers:
+            waiting = [pool.submit(python_packages.install, dev=wanted.dev)]
+            if wanted.servers:
                 waiting.append(pool.submit(kafka.install))
+            if wanted.locust:
+                waiting.append(pool.submit(python_packages.install_locust))
             for done in waiting:
                 done.result()
 
 
-def _is_complete(*, dev: bool, servers: bool) -> bool:
-    if not python_packages.are_installed(dev=dev):
-        return False
-    return not servers or (kafka.is_installed() and not machine.missing_for_servers(kafka_is_there=True))
+def _is_complete(wanted: Wanted) -> bool:
+    return (
+        python_packages.are_installed(dev=wanted.dev)
+        and (python_packages.locust_is_installed() or not wanted.locust)
+        and (kafka.is_installed() or not wanted.servers)
+        and not _missing_packages(wanted)
+    )
 
 
 @contextmanager
@@ -51,10 +69,12 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _missing_packages(*, servers: bool) -> list[str]:
+def _missing_packages(wanted: Wanted) -> list[str]:
     needed = machine.missing_for_python(venv_is_there=python_packages.PYTHON.exists())
-    if servers:
+    if wanted.servers:
         needed += machine.missing_for_servers(kafka_is_there=kafka.is_installed())
+    if wanted.browser:
+        needed += machine.missing_for_pages()
     return needed
 
 

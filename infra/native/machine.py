@@ -14,6 +14,8 @@ OLDEST_JAVA = 17
 OLDEST_POSTGRES = 14
 """The first with `pg_read_all_data`, the login of the audit."""
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
 SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 """An ordinary user's PATH on Debian lacks the directories where servers are."""
 
@@ -79,6 +81,11 @@ def missing_for_python(*, venv_is_there: bool) -> list[str]:
     if venv_is_there or importlib.util.find_spec("ensurepip"):
         return []
     return [f"python3.{sys.version_info.minor}-venv"]
+
+
+def missing_for_pages() -> list[str]:
+    """A browser, in which the tests look at what the shop draws."""
+    return [] if any(map(shutil.which, BROWSERS)) else ["chromium"]
 
 
 def is_debian_like() -> bool:

@@ -1,6 +1,6 @@
-"""The virtual environment: exactly what the requirements files pin by hash, and the `tradeoff` command.
+"""The virtual environments: exactly what the requirements files pin by hash, and the `tradeoff` command.
 
-It is always in the clone, whatever the state directory: a test's stack shares it.
+They are always in the clone, whatever the state directory: a test's stack shares them.
 """
 
 import hashlib
@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import venv
+from pathlib import Path
 
 from infra.native.failures import Failure
 from infra.native.layout import REPO, default_state, read_json
@@ -15,8 +16,13 @@ from infra.native.screen import say
 
 VENV = default_state() / "venv"
 PYTHON = VENV / "bin" / "python"
-STAMP = VENV / "installed.json"
-"""Inside, so that it goes with what it vouches for."""
+STAMP = "installed.json"
+"""In an environment, so that it goes with what it vouches for."""
+
+LOCUST = default_state() / "locust"
+"""An environment of its own: it shares nothing with the shop but an address."""
+
+LOCUSTS = "infra/load/requirements.txt"
 
 COMMAND = """#!/bin/sh
 "exec" "{python}" "$0" "$@"
@@ -31,25 +37,40 @@ sys.exit(app())
 
 def are_installed(*, dev: bool) -> bool:
     """Development's requirements contain the others."""
-    present = read_json(STAMP)
-    wanted = _fingerprints()
-    return any(present.get(name) == wanted[name] for name in _files(dev=dev, alone=False))
+    files = ["requirements-dev.txt"] if dev else ["requirements.txt", "requirements-dev.txt"]
+    return any(_is_installed(VENV, file) for file in files)
 
 
 def install(*, dev: bool) -> None:
-    if are_installed(dev=dev):
-        return
-    [file] = _files(dev=dev, alone=True)
+    if not are_installed(dev=dev):
+        _install(VENV, "requirements-dev.txt" if dev else "requirements.txt")
+        _write_command()
+
+
+def locust_is_installed() -> bool:
+    return _is_installed(LOCUST, LOCUSTS)
+
+
+def install_locust() -> None:
+    if not locust_is_installed():
+        _install(LOCUST, LOCUSTS)
+
+
+def _is_installed(environment: Path, file: str) -> bool:
+    return bool(read_json(environment / STAMP).get(file) == _fingerprint(file))
+
+
+def _install(environment: Path, file: str) -> None:
     say(f"Installing Python packages from {file} …")
-    if not PYTHON.exists() or _minor_version() != f"{sys.version_info.major}.{sys.version_info.minor}":
-        venv.create(VENV, clear=True, with_pip=True, symlinks=True)
-    pip = [str(PYTHON), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir"]
+    python = environment / "bin" / "python"
+    if not python.exists() or _minor_version(environment) != _own_version():
+        venv.create(environment, clear=True, with_pip=True, symlinks=True)
+    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir"]
     command = [*pip, "install", "--require-hashes", "--requirement", str(REPO / file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Failure(f"pip could not install {file}:\n{(done.stdout + done.stderr).strip()[-3000:]}")
-    _write_command()
-    STAMP.write_text(json.dumps({file: _fingerprints()[file]}), encoding="utf-8")
+    (environment / STAMP).write_text(json.dumps({file: _fingerprint(file)}), encoding="utf-8")
 
 
 def _write_command() -> None:
@@ -61,23 +82,18 @@ def _write_command() -> None:
     command.chmod(0o755)
 
 
-def _files(*, dev: bool, alone: bool) -> list[str]:
-    if dev:
-        return ["requirements-dev.txt"]
-    return ["requirements.txt"] if alone else ["requirements.txt", "requirements-dev.txt"]
+def _fingerprint(file: str) -> str:
+    """Of a requirements file together with everything else that decides what is installed."""
+    own = f"{COMMAND}{REPO}{_own_version()}".encode()
+    return hashlib.sha256((REPO / file).read_bytes() + own).hexdigest()
 
 
-def _fingerprints() -> dict[str, str]:
-    """Of each requirements file together with everything else that decides what is installed."""
-    own = f"{COMMAND}{REPO}{sys.version_info.major}.{sys.version_info.minor}".encode()
-    return {
-        name: hashlib.sha256((REPO / name).read_bytes() + own).hexdigest()
-        for name in ("requirements.txt", "requirements-dev.txt")
-    }
+def _own_version() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _minor_version() -> str:
+def _minor_version(environment: Path) -> str:
     """Of the Python that the environment was made with."""
-    lines = (VENV / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    lines = (environment / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
     told = dict(line.split(" = ", 1) for line in lines if " = " in line)
     return ".".join(told.get("version", "").split(".")[:2])

@@ -14,9 +14,9 @@ from lab.crash import rows, table, view
 from lab.crash.crash import Result, crash
 from lab.crash.page import page
 from lab.crash.soak import Outcome, soak
-from lab.crash.stacks import native, seeded, stack_of
 from lab.options import VIOLATED, Json, troubles
 from lab.screen import emit, out
+from lab.stacks import native, seeded, stack_of
 from services.chaos.points import NAMES
 from services.contract.commit import Protocol
 

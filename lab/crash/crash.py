@@ -53,6 +53,9 @@ class Result(msgspec.Struct, frozen=True):
     seconds: float
     """The row itself."""
 
+    timeline: list[int] = []
+    """Orders answered for good in each half second since the first. The loss is after one second."""
+
     @property
     def row(self) -> Row:
         return Row(self.protocol, self.at, self.mode)
@@ -96,6 +99,7 @@ async def crash(native: Native, stack: Stack, row: Row) -> Result:
         split=split,
         wrong=wrong + broken,
         seconds=round(time.monotonic() - began, 1),
+        timeline=seen.timeline,
     )
 
 

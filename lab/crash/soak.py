@@ -16,9 +16,9 @@ from infra.native import Stack as Native
 from lab.crash.crash import all_ended, left_prepared
 from lab.crash.partition import mend, others, split_orders
 from lab.crash.rounds import LOAD_S, Arm, Blow, Flush, Kill, Pause, Round, draw
-from lab.crash.stacks import seeded
 from lab.crash.troublemakers import troublemakers
 from lab.faults import Faults
+from lab.stacks import seeded
 from lab.state import Stack, Trouble
 from lab.witness import Seen, Witness
 

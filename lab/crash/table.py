@@ -14,7 +14,7 @@ import msgspec
 from infra.native import Stack as Native
 from lab.crash.crash import Result, crash
 from lab.crash.rows import Row
-from lab.crash.stacks import seeded, stack_of
+from lab.stacks import seeded, stack_of
 from lab.state import Stack, Trouble
 
 RESULT, PAGE = "result.json", "index.html"

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from lab.stats import arrivals, draw, percentile, summary
+from lab.stats import arrivals, draw, percentile, slices, summary
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_the_percentile_of_one_value_is_that_value_and_of_nothing_zero() -> None
 
 
 def test_a_summary_does_not_need_sorted_values() -> None:
-    assert summary([3, 1, 2]) == {"p50": 2, "p95": 3, "p99": 3, "max": 3}
+    assert summary([3, 1, 2]) == {"p5": 1, "p25": 1, "p50": 2, "p75": 3, "p95": 3, "p99": 3, "max": 3}
 
 
 def test_without_skew_every_rank_is_drawn_about_as_often() -> None:
@@ -49,3 +49,8 @@ def test_poisson_arrivals_keep_the_rate_and_never_go_back() -> None:
     starts = arrivals(random.Random(1), 100.0, 10_000, poisson=True)
     assert starts == sorted(starts)
     assert starts[-1] == pytest.approx(100.0, rel=0.05)
+
+
+def test_slices_are_counted_until_the_last_that_has_any() -> None:
+    assert slices([0.0, 0.49, 0.5, 1.9], 0.5) == [2, 1, 0, 1]
+    assert slices([], 0.5) == []

@@ -1,0 +1,101 @@
+"""`tradeoff compare`."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from infra.native import Stack as Native
+from lab.compare import plan, report, run, view
+from lab.compare.page import page, pictures
+from lab.databases import connected
+from lab.faults import Faults
+from lab.options import VIOLATED, troubles
+from lab.screen import err
+from lab.stacks import arm, native_if_any, stack_of
+from lab.state import Stack, Trouble, load
+
+REPORTS = Path("reports/compare")
+
+ROUNDS = "How often peaks and latencies are measured, the protocols by turns."
+SHORT = "One round, and less of everything: five minutes or so."
+OWN = "On a stack of its own in a temporary folder, gone afterwards; else on the running one."
+RESUME = "Go on with the result that is there."
+AGAINST = "Another result.json: show what changed since."
+
+
+def compare_command(
+    rounds: Annotated[int, typer.Option(min=1, max=20, help=ROUNDS)] = 3,
+    short: Annotated[bool, typer.Option("--short", help=SHORT)] = False,
+    own: Annotated[bool, typer.Option(help=OWN)] = False,
+    resume: Annotated[bool, typer.Option(help=RESUME)] = False,
+    against: Annotated[Path | None, typer.Option(help=AGAINST)] = None,
+    seed: Annotated[int, typer.Option(help="Of who orders what, and when.")] = 1,
+    out_folder: Annotated[Path, typer.Option("--out", help="Where the page is written.")] = REPORTS,
+) -> None:
+    """Saga, 2PC, 2PC in groups and 3PC beside one another: speed, cost, faults, what readers see; a page.
+
+    Faults need --own, or a stack that takes them (CHAOS=1 make up) and is slower for it.
+    Exit code 1: something was lost.
+    """
+    with troubles():
+        old = report.read(against) if against else None
+        filled = report.read(out_folder / report.RESULT) if resume else None
+        with stack_of(own=True, armed=False) if own else nullcontext((load(), native_if_any())) as found:
+            filled = _filled(filled, *found, rounds, seed, out_folder, short=short, own=own)
+    view.show(filled, str(out_folder / report.PAGE))
+    if old:
+        view.show_against(filled, old)
+    raise typer.Exit(VIOLATED if filled.audit_violations or any(one.wrong for one in filled.measured) else 0)
+
+
+def _filled(
+    begun: report.Report | None,
+    stack: Stack,
+    its: Native | None,
+    rounds: int,
+    seed: int,
+    folder: Path,
+    *,
+    short: bool,
+    own: bool,
+) -> report.Report:
+    command = "tradeoff compare " + ("--short" if short else f"--rounds {rounds}") + f" --seed {seed}"
+    filled = begun or report.begun(command, seed, uvloop.run(_versions(stack)))
+    cells = plan.plan(rounds, short=short, faults=own or (its is not None and _takes_faults(stack)))
+
+    def armed() -> Native:
+        assert its, "without it no faults are planned"
+        if own:
+            arm(its)
+        return its
+
+    try:
+        run.fill(filled, cells, folder, view.show_cell, stack, armed)
+    finally:
+        if filled.measured:
+            _write(filled, folder)
+    return filled
+
+
+def _write(filled: report.Report, folder: Path) -> None:
+    for name, text in {report.PAGE: page(filled), **pictures(filled)}.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _takes_faults(stack: Stack) -> bool:
+    try:
+        with Faults(stack) as faults:
+            faults.put("order")
+    except Trouble as trouble:
+        err.print(f"Without faults: {trouble}")
+        return False
+    return True
+
+
+async def _versions(stack: Stack) -> dict[str, str]:
+    async with connected(stack, ["order"]) as databases:
+        postgres = await databases["order"].fetchval("show server_version")
+    return {"PostgreSQL": str(postgres).split()[0]}

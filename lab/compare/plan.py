@@ -1,0 +1,107 @@
+"""What a comparison measures: its cells, in the order in which they are measured.
+
+Protocols take turns within each round, so that a machine that is slow for a while is slow for all of them.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from lab.crash.rows import PROTOCOLS, SAGA, Row
+from lab.workload import PRODUCTS
+
+Kind = Literal["peak", "rate", "slow", "lossy", "coordinator-dies", "participant-dies", "readers"]
+Goods = Literal["uniform", "zipf", "hot"]
+
+HARDSHIPS: tuple[Kind, ...] = ("slow", "lossy")
+DEATHS: tuple[Kind, ...] = ("coordinator-dies", "participant-dies")
+
+SKEW: dict[Goods, tuple[float, int]] = {"uniform": (0.0, PRODUCTS), "zipf": (0.99, PRODUCTS), "hot": (0.0, 1)}
+"""Zipf's exponent, and how many products there are."""
+
+LEVELS = (0.3, 0.7, 0.9)
+"""Of the protocol's own peak."""
+
+IN_FAULTS = 0.3
+"""The same for the runs with a fault, so that there is room to catch up."""
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One thing that is measured of one protocol."""
+
+    kind: Kind
+    protocol: str
+    goods: Goods = "uniform"
+    level: float = 0.0
+    """Share of the peak that is offered, in an open loop; 0: a closed loop, or a rate of its own."""
+
+    round: int = 1
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "peak":
+                return f"{self.protocol}, {self.goods} goods, as fast as it goes"
+            case "rate":
+                return f"{self.protocol}, at {self.level:.0%} of its peak"
+            case "slow":
+                return f"{self.protocol}, payment slow by 200 ms"
+            case "lossy":
+                return f"{self.protocol}, messages lost and repeated"
+            case "readers":
+                return f"{self.protocol}, what readers see meanwhile"
+            case kind:
+                return f"{self.protocol}, a {kind.replace('-', ' ')}"
+
+
+class Extent(NamedTuple):
+    rounds: int
+    goods: tuple[Goods, ...]
+    levels: tuple[float, ...]
+    hardships: tuple[Kind, ...]
+
+
+SHORT = Extent(1, ("uniform", "hot"), LEVELS[1:2], HARDSHIPS[:1])
+
+
+def plan(rounds: int, *, short: bool, faults: bool) -> list[Cell]:
+    """Faults need a stack that takes them."""
+    return list(_cells(SHORT if short else Extent(rounds, tuple(SKEW), LEVELS, HARDSHIPS), faults))
+
+
+def _cells(extent: Extent, faults: bool) -> Iterator[Cell]:
+    rounds = range(1, extent.rounds + 1)
+    for number in rounds:
+        for goods in extent.goods:
+            yield from (Cell("peak", protocol, goods, round=number) for protocol in PROTOCOLS)
+    for number in rounds:
+        for level in extent.levels:
+            yield from (Cell("rate", protocol, level=level, round=number) for protocol in PROTOCOLS)
+    for protocol in PROTOCOLS:
+        yield Cell("readers", protocol)
+    if faults:
+        for kind in extent.hardships:
+            yield from (Cell(kind, protocol, level=IN_FAULTS) for protocol in PROTOCOLS)
+        for kind in DEATHS:
+            yield from (Cell(kind, protocol) for protocol in PROTOCOLS)
+
+
+def loss(cell: Cell) -> Row:
+    """Who dies where: all that could say no has said yes, and the outcome is not durable."""
+    if cell.kind == "coordinator-dies":
+        at = "before-send:order.ship" if cell.protocol == SAGA else "before-force:committing"
+        return Row(cell.protocol, f"orchestrator@{at}", "restart")
+    at = "after-send:order.charge" if cell.protocol == SAGA else "before-commit"
+    return Row(cell.protocol, f"payment@{at}", "restart")
+
+
+def troubles(cell: Cell) -> dict[str, list[dict[str, object]]]:
+    """The faults of the `slow` and `lossy` cells, by role."""
+    saga = cell.protocol == SAGA
+    if cell.kind == "slow":
+        at = "before-save:order.charge" if saga else "before-work"
+        return {"payment": [{"what": "slow", "at": f"payment@{at}", "seconds": 0.2, "times": None}]}
+    some: dict[str, object] = {"times": None, "share": 0.02, "seed": 1}
+    lost = {"what": "drop-message"} if saga else {"what": "drop-request", "to": "payment"}
+    twice = {"what": "duplicate-message"} if saga else {"what": "duplicate", "to": "inventory"}
+    return {"orchestrator": [lost | some, twice | some]}

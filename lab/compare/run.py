@@ -1,0 +1,169 @@
+"""Measures the cells of a comparison, one after the other, on one stack."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from infra.native import Stack as Native
+from lab import prepare
+from lab.anomalies.run import anomalies
+from lab.audit.run import audit_stack
+from lab.bench import CLIENT, Options, measure
+from lab.compare import report as reports
+from lab.compare.costs import costs, per_order
+from lab.compare.plan import SKEW, Cell, loss, troubles
+from lab.compare.report import Measured, Report
+from lab.crash.crash import all_ended, crash, left_prepared
+from lab.faults import Faults
+from lab.processes import PYTHON
+from lab.state import Stack, Trouble
+from lab.workload import Orders
+
+IN_FLIGHT = {"saga": 1024, "2pc-group": 1024}
+ALONE_IN_FLIGHT = 256
+"""What fills the batches of the first two, and keeps busy those whose orders are each a transaction."""
+
+PILOT = {"saga": 2_000, "2pc-group": 2_000}
+ALONE_PILOT = 300
+"""Orders from which the rate is guessed; they warm up what the cell needs, too."""
+
+SECONDS = 6.0
+FEWEST, MOST = 150, 20_000
+READ, READ_IN_FLIGHT = 800, 64
+WAIT_S = 30
+
+Tell = Callable[[Measured, int, int, float], None]
+"""Told of each cell: how many are measured, of how many, and about how many seconds are left."""
+
+
+Arm = Callable[[], Native]
+"""Makes the stack take faults, if it does not yet, and says who supervises it."""
+
+
+def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack: Stack, arm: Arm) -> None:
+    """Measures what is left of these cells, and audits at the end."""
+    if uvloop.run(prepare.missing(stack)):
+        prepare.seed_all(stack)
+    todo, began = reports.left(report, cells), time.monotonic()
+    for number, cell in enumerate(todo, 1):
+        started = time.monotonic()
+        measured = _measure(report, cell, stack, arm)
+        measured.wrong += asyncio.run(_at_rest(stack))
+        measured.seconds = round(time.monotonic() - started, 1)
+        reports.keep(report, measured)
+        reports.write(report, folder / reports.RESULT)
+        each = (time.monotonic() - began) / number
+        tell(measured, number, len(todo), each * (len(todo) - number))
+    report.audit_violations = uvloop.run(audit_stack(stack, 30.0)).violations
+    reports.write(report, folder / reports.RESULT)
+
+
+def _measure(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
+    match cell.kind:
+        case "peak":
+            return uvloop.run(_peak(cell, stack, report.seed + cell.round))
+        case "rate":
+            return uvloop.run(_rate(report, cell, stack))
+        case "slow" | "lossy":
+            arm()
+            with _faults(cell, stack):
+                return uvloop.run(_rate(report, cell, stack))
+        case "readers":
+            return _readers(cell, stack, report.seed)
+        case _:
+            return _lost(cell, asyncio.run(crash(arm(), stack, loss(cell))))
+
+
+async def _at_rest(stack: Stack) -> list[str]:
+    """What does not end although nobody orders any more. The next cell shall not pay for this one."""
+    try:
+        await all_ended(stack)
+    except Trouble as trouble:
+        return [str(trouble)]
+    return await left_prepared(stack)
+
+
+async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
+    """A closed loop, after a pilot that tells how many orders fill the time."""
+    pilot = await _run(cell, stack, PILOT.get(cell.protocol, ALONE_PILOT), None, seed)
+    guess = pilot["finished_per_s"] * SECONDS
+    before = await costs(stack)
+    result = await _run(cell, stack, int(min(max(guess, FEWEST), MOST)), None, seed)
+    finished = result["confirmed"] + result["refused"]
+    return _measured(cell, result, per_order(before, await costs(stack), finished))
+
+
+async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
+    """An open loop, at a share of the peak that was measured before."""
+    peak = reports.peak(report, cell.protocol)
+    assert peak, "peaks are measured first"
+    rate = max(peak.median * cell.level, 1.0)
+    result = await _run(cell, stack, int(max(rate * SECONDS, 30)), rate, report.seed + cell.round)
+    return _measured(cell, result, {})
+
+
+async def _run(cell: Cell, stack: Stack, count: int, rate: float | None, seed: int) -> dict[str, Any]:
+    skew, products = SKEW[cell.goods]
+    work = Orders(stack, cell.protocol, count, skew=skew, products=products, wait_s=WAIT_S, seed=seed)
+    await prepare.top_up(stack, work)
+    in_flight = IN_FLIGHT.get(cell.protocol, ALONE_IN_FLIGHT)
+    options = Options(cell.protocol, count, in_flight, skew, products, rate, wait_s=WAIT_S, seed=seed)
+    return await measure(stack, work, options)
+
+
+def _measured(cell: Cell, result: dict[str, Any], cost: dict[str, dict[str, float]]) -> Measured:
+    cpu_us = result["cpu_us_per_order"]
+    parts = sum(spent for name, spent in cpu_us.items() if name not in (PYTHON, CLIENT))
+    lost = [f"{result['unfinished']} orders did not finish"] * bool(result["unfinished"])
+    return Measured(
+        cell,
+        0.0,
+        **{name: result[name] for name in ("orders", "confirmed", "refused", "unfinished", "retried")},
+        offered_per_s=round(result["rate"] or 0.0, 1),
+        finished_per_s=result["finished_per_s"],
+        latency_ms=result["latency_ms"],
+        cpu_us=cpu_us | {"all": parts},
+        rss_mib=result["rss_mib"],
+        cost=cost,
+        wrong=lost,
+    )
+
+
+def _readers(cell: Cell, stack: Stack, seed: int) -> Measured:
+    seen = anomalies(stack, cell.protocol, READ, READ_IN_FLIGHT, seed)
+    excluded = [f"{seen['violations']} reads that {cell.protocol} excludes"] * bool(seen["violations"])
+    told = seen["readers"]["coordinated"]
+    return Measured(
+        cell,
+        0.0,
+        **{name: seen[name] for name in ("orders", "confirmed", "refused", "unfinished", "reads")},
+        fractured=told["fractured"]["orders"],
+        dirty=told["dirty"]["orders"],
+        wrong=excluded,
+    )
+
+
+def _lost(cell: Cell, result: Any) -> Measured:
+    return Measured(
+        cell,
+        0.0,
+        orders=result.acknowledged,
+        retried=result.repeated,
+        in_doubt_s=result.in_doubt_s,
+        recovery_s=result.recovery_s,
+        timeline=result.timeline,
+        wrong=result.wrong,
+    )
+
+
+@contextmanager
+def _faults(cell: Cell, stack: Stack) -> Iterator[None]:
+    with Faults(stack) as faults:
+        for role, some in troubles(cell).items():
+            faults.put(role, *some)
+        yield

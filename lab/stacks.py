@@ -1,0 +1,76 @@
+"""Where things are lost: on the running native stack, or on one of its own."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.native import Failure
+from infra.native import Stack as Native
+from lab import prepare
+from lab.state import Stack, Trouble, directory, load, parse
+
+OWN_PORT_OFFSET = 3000
+
+
+async def seeded(stack: Stack) -> None:
+    """Enough goods and customers for the load."""
+    if await prepare.missing(stack):
+        await asyncio.to_thread(prepare.seed_all, stack)
+
+
+def native() -> Native:
+    """The supervisor's view of the stack that the command works on. Raises Trouble."""
+    found = Native.existing(directory())
+    if not found.supervisor.is_alive():
+        raise Trouble("Only a native stack's processes can be lost here. Start one: CHAOS=1 make up")
+    return found
+
+
+def native_if_any() -> Native | None:
+    """The same, or None where the shop runs in containers."""
+    try:
+        return native()
+    except Trouble:
+        return None
+
+
+def arm(started: Native) -> None:
+    """From now on its services take faults. Until then they do not even look whether there are any."""
+    Native(layout=started.layout, environment={"CHAOS": "1"}).up()
+
+
+@contextmanager
+def stack_of(*, own: bool, armed: bool = True) -> Iterator[tuple[Stack, Native]]:
+    """The running stack, or one in a temporary folder that is gone afterwards. Raises Trouble."""
+    if not own:
+        yield load(), native()
+        return
+    with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="tradeoff-") as folder:
+        environment = {"CHAOS": "1"} if armed else {}
+        started = Native(Path(folder), port_offset=OWN_PORT_OFFSET, environment=environment)
+        try:
+            try:
+                started.up()
+            except Failure as failure:
+                raise Trouble(str(failure)) from None
+            yield parse(started.told), started
+        finally:
+            started.clean()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """As an exception, so that what was started is stopped; Python would just be gone."""
+
+    def end(*_: object) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

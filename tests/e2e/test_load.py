@@ -1,0 +1,62 @@
+"""Locust's customers, as `make load HEADLESS=1` lets them come."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+
+from infra.native import Stack
+from lab.crash.rows import PROTOCOLS
+
+
+async def loaded(native: Stack, *arguments: str) -> tuple[int, str]:
+    """The exit code, and all that was printed."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [
+            sys.executable,
+            "-m",
+            "lab.cli",
+            "load",
+            "--headless",
+            "--users",
+            "20",
+            "--run-time",
+            "6s",
+            *arguments,
+        ],
+        env=os.environ | {"TRADEOFF_STATE": str(native.layout.state), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=150,
+    )
+    return done.returncode, done.stdout
+
+
+async def test_the_customers_do_all_that_customers_do_and_the_audit_is_clean(native: Stack) -> None:
+    code, said = await loaded(native)
+    assert code == 0, said
+    for done in (
+        "/products/[sku]",
+        "/orders/[id]",
+        "cancel",
+        "restock",
+        *(f"order by {one}" for one in PROTOCOLS),
+    ):
+        [count] = re.findall(rf"(?m)^\S+ +{re.escape(done)} +(\d+) ", said.partition("Response time")[0])
+        assert int(count) > 0
+    assert "Aggregated" in said
+
+
+async def test_a_service_that_is_not_there_is_a_failure(native: Stack) -> None:
+    """Refusals are answers; 5xx are not."""
+    gone = [part.name for part in native.parts() if part.name.startswith("inventory-")]
+    native.supervisor.stop(*gone)
+    try:
+        code, said = await loaded(native, "--protocols", "saga")
+    finally:
+        native.up()
+    assert code == 1, said
+    assert re.search(r"GET +/products\b.*50[234]", said)
