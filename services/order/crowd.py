@@ -5,6 +5,7 @@ deadline each one more makes others fail: they are undone, with twice the work, 
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import asyncpg
 import structlog
@@ -14,35 +15,40 @@ from services.runtime.problems import Problem
 
 log = structlog.get_logger()
 
-MOST_UNFINISHED = 10_000
-"""In all of the shop. A slow machine finishes so many within the minute that an order has."""
+ROOM = {"saga": 10_000, "2pc-group": 10_000, "2pc": 2_000, "3pc": 1_500}
+"""How many of them may be unfinished in all of the shop if it has no others; else the shares add up.
+A slow machine finishes so many well within the minute that an order has."""
 
 LOOK_EVERY_S = 0.5
 
 COUNT = """
-    SELECT count(*) FROM (SELECT FROM orders WHERE status = 'PENDING' LIMIT $1) AS unfinished
+    SELECT protocol, count(*)
+    FROM (SELECT protocol FROM orders WHERE status = 'PENDING' LIMIT $1) AS unfinished
+    GROUP BY protocol
 """
 
 
 class Crowd:
     """Knows, half a second late, whether the shop has too much to finish."""
 
-    def __init__(self, database: Database, most: int = MOST_UNFINISHED) -> None:
+    def __init__(self, database: Database, room: Mapping[str, int] = ROOM) -> None:
         self._database = database
-        self._most = most
+        self._room = room
         self._is_full = False
 
     def admit(self) -> None:
         """Raises Problem 429 while the shop is full."""
         if self._is_full:
-            detail = f"the shop has {self._most} orders to finish first; try again, with the same key"
+            detail = "the shop has as many orders to finish as it can in time; try again, with the same key"
             raise Problem(429, "too-many-requests", detail, headers={"Retry-After": "2"})
 
     async def look(self) -> None:
         async with self._database.connection() as sql:
-            is_full = await sql.fetchval(COUNT, self._most) >= self._most
+            rows = await sql.fetch(COUNT, max(self._room.values()))
+        unfinished = {row["protocol"]: row["count"] for row in rows}
+        is_full = sum(count / self._room[protocol] for protocol, count in unfinished.items()) >= 1.0
         if is_full != self._is_full:
-            log.info("takes no orders" if is_full else "takes orders again", unfinished=self._most)
+            log.info("takes no orders" if is_full else "takes orders again", unfinished=unfinished)
         self._is_full = is_full
 
     async def run(self) -> None:

@@ -17,7 +17,7 @@ from infra.native import Stack
 from lab.state import Stack as Told
 from tests.e2e.replay import all_read, digests, forget_offsets, replay_everything
 from tests.e2e.shopper import eventually, pause
-from tests.e2e.witness import Witness
+from tests.e2e.witness import Witness, report
 
 RATE = float(os.environ.get("FAULT_RATE", "300"))
 PAUSE_S = float(os.environ.get("PAUSE_S", "12"))
@@ -136,8 +136,3 @@ async def test_a_replay_in_the_middle_of_the_load_harms_nothing(
 async def at_rest(inside: httpx.AsyncClient) -> bool:
     answer = await inside.get("/orchestrator/transactions", params={"state": "running"})
     return bool(answer.json() == {"transactions": []})
-
-
-def report(capsys: pytest.CaptureFixture[str], what: str, verdict: str) -> None:
-    with capsys.disabled():
-        print(f"\n  {what}: {verdict}")  # noqa: T201 - the figures are what a reader wants

@@ -187,7 +187,7 @@ async def test_a_shop_with_too_much_to_finish_takes_nothing_more(
 ) -> None:
     sku, customer = await known(shop)
     database = Database(stack["databases"]["order"]["audit"])
-    crowd = Crowd(database, most=5)
+    crowd = Crowd(database, {"saga": 5, "3pc": 2})
 
     async def is_full() -> bool:
         await crowd.look()
@@ -201,9 +201,11 @@ async def test_a_shop_with_too_much_to_finish_takes_nothing_more(
     try:
         await eventually(is_full, False)
         with paused(native, "inventory-1", "inventory-2"):
-            for _ in range(5):
-                assert (await order(shop, customer, {sku: 1}, wait=0)).status_code == 202
-            assert await is_full()
+            for protocol in ("saga", "saga", "saga", "3pc"):
+                assert not await is_full()
+                placed = await order(shop, customer, {sku: 1}, wait=0, protocol=protocol)
+                assert placed.status_code == 202
+            assert await is_full(), "three fifths and a half"
         await eventually(is_full, False)
     finally:
         await database.close()

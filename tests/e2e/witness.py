@@ -1,5 +1,7 @@
 """A witness whose verdict is a test's."""
 
+import pytest
+
 from lab import witness
 
 
@@ -9,3 +11,9 @@ class Witness(witness.Witness):
         seen = await self.verdict()
         assert seen.wrong == []
         return str(seen)
+
+
+def report(capsys: pytest.CaptureFixture[str], what: str, verdict: str) -> None:
+    """The figures are what a reader wants."""
+    with capsys.disabled():
+        print(f"\n  {what}: {verdict}")  # noqa: T201

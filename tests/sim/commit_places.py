@@ -35,6 +35,7 @@ from tests.sim.commit_world import (
     happen,
     keep_promises,
 )
+from tests.sim.shrinking import Picture
 
 NAMES = PARTICIPANTS[:3]
 MOST_EVENTS = 20_000
@@ -92,6 +93,7 @@ class Places:
     wants: dict[str, tuple[str, ...]]  # the orders of each transaction
     goods: dict[str, str]  # what each order wants one of
     stock: dict[str, int]
+    picture: Picture | None = None
     now: float = 0.0
     epoch: int = 1
     owners: dict[int, dict[str, Transaction]] = field(default_factory=dict)  # by epoch: those that live
@@ -118,6 +120,8 @@ class Places:
         place = self.places[to]
         if place.down or to == self.apart:
             return
+        if self.picture:
+            self.picture.arrow(self.now, "orchestrator", to, f"{txn} {type(request).__name__}")
         answer = self._do(txn, to, request)
         self._transmit(lambda: None if to == self.apart else self._hear(epoch, txn, answer))
 
@@ -137,6 +141,7 @@ class Places:
                 for order in before.orders:
                     place.free[self.goods[order]] += 1
             place.sites[txn] = after
+            self._draw(name, f"{txn}: {act.verb}")
             if act.verb is Verb.WORK:
                 self._watch(txn, name, act.round)
             self._check(txn)
@@ -206,6 +211,8 @@ class Places:
     def _peer(self, txn: str, asker: str, to: str, request: Request) -> None:
         if self.places[to].down or (asker != to and self.apart in (asker, to)):
             return
+        if self.picture:
+            self.picture.arrow(self.now, asker, to, f"{txn} {type(request).__name__}")
         said, life = self._do(txn, to, request), self.places[asker].life
         assert isinstance(said, Acked)
         self._transmit(lambda: self._peer_hears(txn, asker, life, said))
@@ -220,12 +227,14 @@ class Places:
         place = self.places[name]
         if not place.down:
             self.seen.add("a participant died")
+            self._draw(name, "dies")
             place.down, place.own, place.life = True, {}, place.life + 1
             self._at(self.now + self.dice.choice((1.0, 20.0)), lambda: self._restart(name))
 
     def _restart(self, name: str) -> None:
         place = self.places[name]
         place.down = False
+        self._draw(name, "is back")
         for txn, site in place.sites.items():
             if site.branch.prepared is not None:
                 place.was_down.add(txn)
@@ -233,6 +242,7 @@ class Places:
 
     def _part(self) -> None:
         self.apart = self.dice.choice(NAMES)
+        self._draw(self.apart, "is cut off")
         self._at(self.now + 30.0, self._heal)
 
     def _heal(self) -> None:
@@ -264,6 +274,21 @@ class Places:
             self.split |= not agree(self._sites(txn))
         else:
             keep_promises(self._sites(txn), self.refused.get(txn, frozenset()))
+
+    def _draw(self, role: str, what: str) -> None:
+        if self.picture:
+            self.picture.event(self.now, role, what)
+
+    def _draw_heard(self, txn: str, event: Event) -> None:
+        if self.picture is None:
+            return
+        match event:
+            case Voted(name, _, vote):
+                self.picture.arrow(self.now, name, "orchestrator", f"{txn} votes {vote}")
+            case Acked(name, _, state):
+                self.picture.arrow(self.now, name, "orchestrator", f"{txn} is {state}")
+            case _:
+                self._draw("orchestrator", f"{txn}: {type(event).__name__}")
 
     def _hear(self, epoch: int, txn: str, event: Event) -> None:
         raise NotImplementedError

@@ -39,6 +39,7 @@ from tests.sim.commit_world import (
     all_is_over,
     refuse,
 )
+from tests.sim.shrinking import Picture
 from tests.sim.world import insist
 
 
@@ -81,6 +82,7 @@ class Schedule(Places):
         running = self.owners.get(epoch, {}).get(txn)
         if running is None:
             return
+        self._draw_heard(txn, event)
         if self._crashes():
             self.seen.add("a coordinator died before it heard")
             return self._die(epoch)
@@ -124,6 +126,7 @@ class Schedule(Places):
         return self.dice.random() < self.weather.crash and self.now < 2 * DEADLINE_S
 
     def _save(self, txn: str, after: Transaction, refusals: list[Refusal]) -> None:
+        self._draw("orchestrator", f"{txn}: {after.phase} is durable")
         for refusal in refusals:
             refused = self.refused.get(txn, frozenset())
             if not self.partition:
@@ -164,6 +167,7 @@ class Schedule(Places):
 
     def _die(self, epoch: int) -> None:
         if self.owners.pop(epoch, None) is not None:
+            self._draw("orchestrator", f"epoch {epoch} dies")
             self.died[epoch] = self.now
             if epoch == self.epoch:
                 self._at(self.now + self.dice.choice((0.5, 8.0)), lambda: self._succeed(epoch))
@@ -176,6 +180,7 @@ class Schedule(Places):
         self.epoch += 1
         epoch = self.epoch
         self.owners[epoch] = {}
+        self._draw("orchestrator", f"epoch {epoch} takes over")
         for txn, record in self.records.items():
             if txn not in self.forgotten and epoch in self.owners:
                 self._carry_out(epoch, txn, self.protocol.resume(record, epoch))
@@ -193,8 +198,15 @@ class Schedule(Places):
                 )
 
 
-def simulate(seed: int, protocol: Protocol | None = None, partition: bool = False) -> Schedule:
-    dice = Random(seed)
+def simulate(
+    seed: int,
+    protocol: Protocol | None = None,
+    partition: bool = False,
+    dice: Random | None = None,
+    picture: Picture | None = None,
+) -> Schedule:
+    """By this seed, or by other dice."""
+    dice = dice or Random(seed)
     three = protocol is not None and protocol.resume is THREE_PHASE.resume
     transactions = {}
     goods = {}
@@ -204,6 +216,8 @@ def simulate(seed: int, protocol: Protocol | None = None, partition: bool = Fals
         goods.update({order: dice.choice(("tea", "cup", "pot", "jug")) for order in orders})
     stock = {item: dice.choice((0, 2, 10)) for item in ("tea", "cup", "pot", "jug")}
     weather = Weather.draw(dice, calm=three)
-    schedule = Schedule(dice, protocol or TWO_PHASE, weather, three, partition, transactions, goods, stock)
+    schedule = Schedule(
+        dice, protocol or TWO_PHASE, weather, three, partition, transactions, goods, stock, picture
+    )
     schedule.run()
     return schedule

@@ -26,7 +26,8 @@ from orchestrator.core.saga import (
     Wake,
 )
 from orchestrator.core.sagas import CANCEL, ORDER
-from tests.sim.world import REFUSABLE, UNDOES, Rules, Shop, before, check, insist, under_way
+from tests.sim.shrinking import Picture
+from tests.sim.world import REFUSABLE, UNDOES, Rules, Shop, Violation, before, check, insist, under_way
 
 HORIZON_S = 24 * 3600.0
 MOST_EVENTS = 5_000
@@ -101,6 +102,7 @@ class Schedule:
     weather: Weather
     shop: Shop
     saga: Saga
+    picture: Picture | None = None
     now: float = 0.0
     life: int = 1
     down: bool = False
@@ -121,7 +123,8 @@ class Schedule:
         while self._flying:
             self.now, _, item = heappop(self._flying)
             self.events += 1
-            insist(self.events < MOST_EVENTS and self.now < HORIZON_S, f"never ends: {self.saga}")
+            if self.events >= MOST_EVENTS or self.now >= HORIZON_S:
+                raise Violation(f"never ends: {self.saga}")
             match item:
                 case Request():
                     self._participant(item)
@@ -144,6 +147,7 @@ class Schedule:
             self.seen.add("crash before the state was saved")
             self._at(self.now, item)
             return self._crash()
+        self._draw_heard(item)
         event, line = _heard(item, self.now, self._node())
         was = self.saga
         self.saga, effects = self.rules.step(self.definition, was, event)
@@ -155,13 +159,28 @@ class Schedule:
             return self._crash()
         self._send(effects)
 
+    def _draw_heard(self, item: Reply | Timer | Expired | RetryNow) -> None:
+        if self.picture is None:
+            return
+        if isinstance(item, Reply):
+            said = f"{item.answer.step} {'done' if item.answer.done else 'refused'}"
+            self.picture.arrow(self.now, item.peer.partition("-")[0], "orchestrator", said)
+        else:
+            self._draw(f"{type(item).__name__} rings")
+
+    def _draw(self, what: str) -> None:
+        if self.picture:
+            self.picture.event(self.now, "orchestrator", what)
+
     def _crash(self) -> None:
+        self._draw("dies")
         self.down = True
         self._at(self.now + self.dice.choice((0.5, 10.0)), Recovery())
 
     def _recover(self) -> None:
         self.down = False
         self.life += 1
+        self._draw(f"life {self.life} takes over")
         self.log.append(LogLine(self.now, self._node(), "recovered", note=f"epoch {self.life}"))
         self._send(self.rules.resume(self.definition, self.saga))
 
@@ -171,6 +190,8 @@ class Schedule:
             self.seen.add("a participant was down")
             return
         step = request.step
+        if self.picture:
+            self.picture.arrow(self.now, "orchestrator", PARTICIPANT[step], step)
         if step not in REFUSABLE and self.dice.random() < self.weather.failure:
             self.seen.add("a step that must happen failed for now")
             return self._reply(request, Answered(step, False, "not now"))
@@ -214,13 +235,16 @@ class Schedule:
         return f"orchestrator-{1 + (self.life - 1) % 2}"
 
 
-def simulate(seed: int, rules: Rules | None = None) -> Schedule:
-    dice = Random(seed)
+def simulate(
+    seed: int, rules: Rules | None = None, dice: Random | None = None, picture: Picture | None = None
+) -> Schedule:
+    """By this seed, or by other dice."""
+    dice = dice or Random(seed)
     definition = CANCEL if dice.random() < 0.2 else ORDER
     saga, _ = core.begin(definition)
     shops = before(definition)
     shop = shops[seed % len(shops)]  # no dice: it would change what earlier seeds replay
-    schedule = Schedule(definition, rules or Rules(), dice, Weather.draw(dice), shop, saga)
+    schedule = Schedule(definition, rules or Rules(), dice, Weather.draw(dice), shop, saga, picture)
     schedule.run()
     return schedule
 

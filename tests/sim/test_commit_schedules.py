@@ -7,13 +7,16 @@ The promises are checked in `commit_world.py`, after every act. To look at one s
 import os
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from random import Random
 from time import perf_counter
 
 import pytest
 
 from tests.sim.commit_simulator import Schedule, simulate
-from tests.sim.commit_world import THREE_PHASE, TWO_PHASE
+from tests.sim.commit_world import THREE_PHASE, TWO_PHASE, Protocol
+from tests.sim.shrinking import Picture, explained
 
 PROTOCOLS = {"2pc": TWO_PHASE, "3pc": THREE_PHASE}
 SEEDS = [
@@ -21,7 +24,7 @@ SEEDS = [
     for line in (Path(__file__).parent / "commit_seeds.txt").read_text().splitlines()
     if line and not line.startswith("#")
 ]
-SCHEDULES = int(os.environ.get("SIM_SCHEDULES", "5000")) // 10
+SCHEDULES = int(os.environ.get("SIM_SCHEDULES", "10000")) // 10
 """Of each protocol. Each has up to five transactions of up to three orders, and lasts ten times a saga's."""
 
 RARE = {
@@ -51,11 +54,16 @@ RARE = {
 """The least share of schedules that must see it."""
 
 
+def again(seed: int, protocol: Protocol, dice: Random, picture: Picture | None) -> Schedule:
+    return simulate(seed, protocol, dice=dice, picture=picture)
+
+
 def replay(protocol: str, seed: int) -> Schedule:
     try:
         return simulate(seed, PROTOCOLS[protocol])
     except Exception as broken:
         broken.add_note(f"{protocol} {seed}: add it to tests/sim/commit_seeds.txt, with the reason")
+        broken.add_note(explained(partial(again, seed, PROTOCOLS[protocol]), seed))
         raise
 
 

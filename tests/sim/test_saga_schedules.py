@@ -13,6 +13,7 @@ from time import perf_counter
 import pytest
 
 from orchestrator.core.journal import unfold
+from tests.sim.shrinking import explained
 from tests.sim.simulator import ORDER_ID, Schedule, simulate
 
 SEEDS = [
@@ -20,7 +21,7 @@ SEEDS = [
     for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines()
     if line and not line.startswith("#")
 ]
-SCHEDULES = int(os.environ.get("SIM_SCHEDULES", "5000"))
+SCHEDULES = int(os.environ.get("SIM_SCHEDULES", "10000"))
 
 RARE = {
     "order completed": 0.25,
@@ -47,6 +48,7 @@ def replay(seed: int) -> Schedule:
         return simulate(seed)
     except Exception as broken:
         broken.add_note(f"seed {seed}: add it to tests/sim/seeds.txt, with the reason")
+        broken.add_note(explained(lambda dice, picture: simulate(seed, None, dice, picture), seed))
         raise
 
 

@@ -246,3 +246,22 @@ def test_links_between_documents_lead_somewhere() -> None:
             if not re.match(r"[a-z]+:", target) and file and not (path.parent / file).exists():
                 broken.append(f"{name_of(path)}: {target}")
     assert broken == []
+
+
+def test_the_documents_name_only_files_and_tests_that_there_are() -> None:
+    tests = {name for path in code("tests/") for name in re.findall(r"def (test_\w+)", path.read_text())}
+    tests |= {path.stem for path in code("tests/")}
+    gone: list[str] = []
+    for path in files():
+        if path.suffix != ".md":
+            continue
+        for named in re.findall(r"`([\w./-]+)", path.read_text()):
+            if re.match(r"(?:tests|lab|services|orchestrator|infra|docs)/", named):
+                is_there = (ROOT / named).exists()
+            elif named.startswith("test_"):
+                is_there = named.removesuffix(".py") in tests
+            else:
+                continue
+            if not is_there:
+                gone.append(f"{name_of(path)}: {named}")
+    assert gone == []

@@ -1,0 +1,64 @@
+"""A server is away for long, or lets nobody in."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from infra.native import Stack, credentials
+from lab.state import Stack as Told
+from tests.e2e.shopper import pause
+from tests.e2e.witness import Witness, report
+
+RATE = 100.0
+AWAY_S, SHUT_S = (60.0, 20.0) if os.environ.get("STORMS_ALL") else (15.0, 6.0)
+SHUT = ["order", "payment", "inventory", "orchestrator"] if os.environ.get("STORMS_ALL") else ["payment"]
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("seeded")]
+
+
+async def test_kafka_may_be_away_for_long(
+    native: Stack, told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The orders of that time wait in the outbox."""
+    witness = Witness(told, RATE, seconds=AWAY_S + 10)
+    await pause(3.0)
+    await asyncio.to_thread(native.supervisor.stop, "kafka")
+    await pause(AWAY_S)
+    native.supervisor.start("kafka")
+    report(capsys, f"without Kafka for {AWAY_S:g} s", await witness.clean())
+
+
+@pytest.mark.parametrize("service", SHUT)
+@pytest.mark.parametrize("protocol", ["saga", "2pc"])
+async def test_a_server_that_lets_nobody_in_loses_nothing(
+    native: Stack, told: Told, capsys: pytest.CaptureFixture[str], service: str, protocol: str
+) -> None:
+    """The pools are empty, and nothing can fill them."""
+    witness = Witness(told, RATE, SHUT_S + 10, protocol)
+    await pause(3.0)
+    async with shut(native, told, service):
+        await pause(SHUT_S)
+    verdict = await witness.clean()
+    report(capsys, f"{protocol}: the {service}'s Postgres let nobody in for {SHUT_S:g} s", verdict)
+
+
+@asynccontextmanager
+async def shut(native: Stack, told: Told, service: str) -> AsyncIterator[None]:
+    """Nobody is connected to this service's server, and nobody can connect, but for the audit."""
+    port = told.listeners()[f"postgres-{service}"]
+    password = credentials.load(native.layout.credentials)["postgres"]
+    sql = await asyncpg.connect(
+        host="127.0.0.1", port=port, user="postgres", password=password, database="postgres"
+    )
+    try:
+        await sql.execute(f'ALTER ROLE "{service}" CONNECTION LIMIT 0')
+        ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1"
+        assert await sql.fetchval(ended, service) > 0
+        yield
+    finally:
+        await sql.execute(f'ALTER ROLE "{service}" CONNECTION LIMIT -1')
+        await sql.close()
