@@ -53,10 +53,11 @@ def _pids() -> list[int]:
 def _sockets(pid: int) -> set[str]:
     found = set()
     try:
-        for fd in os.scandir(PROC / str(pid) / "fd"):
-            target = os.readlink(fd.path)
-            if target.startswith("socket:["):
-                found.add(target[8:-1])
+        with os.scandir(PROC / str(pid) / "fd") as opened:
+            for fd in opened:
+                target = os.readlink(fd.path)
+                if target.startswith("socket:["):
+                    found.add(target[8:-1])
     except OSError:  # gone, or not ours
         pass
     return found

@@ -1,4 +1,4 @@
-"""Where things are lost: on the running native stack, or on one of its own."""
+"""The stack that a command works on: the running one, or one of its own."""
 
 import asyncio
 import signal
@@ -38,20 +38,19 @@ def native_if_any() -> Native | None:
         return None
 
 
-def arm(started: Native) -> None:
-    """From now on its services take faults. Until then they do not even look whether there are any."""
-    Native(layout=started.layout, environment={"CHAOS": "1"}).up()
+def arm(started: Native, *, armed: bool) -> None:
+    """From now on its services take faults, or do not even look whether there are any."""
+    Native(layout=started.layout, environment={"CHAOS": str(int(armed))}).up()
 
 
 @contextmanager
-def stack_of(*, own: bool, armed: bool = True) -> Iterator[tuple[Stack, Native]]:
+def stack_of(*, own: bool) -> Iterator[tuple[Stack, Native]]:
     """The running stack, or one in a temporary folder that is gone afterwards. Raises Trouble."""
     if not own:
         yield load(), native()
         return
     with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="tradeoff-") as folder:
-        environment = {"CHAOS": "1"} if armed else {}
-        started = Native(Path(folder), port_offset=OWN_PORT_OFFSET, environment=environment)
+        started = Native(Path(folder), port_offset=OWN_PORT_OFFSET, environment={"CHAOS": "1"})
         try:
             try:
                 started.up()

@@ -43,7 +43,7 @@ def compare_command(
     with troubles():
         old = report.read(against) if against else None
         filled = report.read(out_folder / report.RESULT) if resume else None
-        with stack_of(own=True, armed=False) if own else nullcontext((load(), native_if_any())) as found:
+        with stack_of(own=True) if own else nullcontext((load(), native_if_any())) as found:
             filled = _filled(filled, *found, rounds, seed, out_folder, short=short, own=own)
     view.show(filled, str(out_folder / report.PAGE))
     if old:
@@ -62,14 +62,16 @@ def _filled(
     short: bool,
     own: bool,
 ) -> report.Report:
-    command = "tradeoff compare " + ("--short" if short else f"--rounds {rounds}") + f" --seed {seed}"
+    extent = "--short" if short else f"--rounds {rounds}"
+    command = " ".join(["tradeoff compare", *(["--own"] if own else []), extent, f"--seed {seed}"])
+    if begun and begun.command != command:
+        raise Trouble(f"That one was begun by `{begun.command}`, and goes on only by the same.")
     filled = begun or report.begun(command, seed, uvloop.run(_versions(stack)))
     cells = plan.plan(rounds, short=short, faults=own or (its is not None and _takes_faults(stack)))
 
-    def armed() -> Native:
-        assert its, "without it no faults are planned"
-        if own:
-            arm(its)
+    def armed(wanted: bool) -> Native | None:
+        if own and its:
+            arm(its, armed=wanted)
         return its
 
     try:

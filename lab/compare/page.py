@@ -4,10 +4,11 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator
 from html import escape
 
+from lab.anomalies.counts import READERS
 from lab.compare import report as reports
 from lab.compare.chart import INK, Bar, Group, alone, bars, number
 from lab.compare.curves import Axis, Curve, Point, curves
-from lab.compare.plan import LEVELS, SKEW, Kind
+from lab.compare.plan import IN_FAULTS, LEVELS, SKEW, Kind
 from lab.compare.reading import reading
 from lab.compare.report import Measured, Report, Spread
 from lab.crash.crash import AHEAD_S, LOAD_S, RATE
@@ -41,7 +42,7 @@ def page(report: Report) -> str:
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Tradeoff: saga, 2PC and 3PC beside one another</title><style>{INK}{STYLE}</style>
 <h1>Saga, 2PC and 3PC beside one another</h1>
-<p>The same orders, services and tables; only the protocol differs. Begun {escape(report.began)} on
+<p>The same orders, services and tables. Begun {escape(report.began)} on
 {escape(report.machine)}; {escape(versions)}; seed {report.seed}. {_verdict(report)}
 Again: <code>{escape(report.command)}</code></p>
 <h2>What to choose</h2>
@@ -60,7 +61,7 @@ Again: <code>{escape(report.command)}</code></p>
 {_hardships(report)}
 <h2>What a reader sees meanwhile</h2>
 {_readers(report)}
-<h2>Every figure</h2>
+<h2>Every run</h2>
 {_everything(report)}
 </html>
 """
@@ -73,22 +74,28 @@ def pictures(report: Report) -> dict[str, str]:
 
 
 def _verdict(report: Report) -> str:
-    wrong = [words for one in report.measured for words in one.wrong]
+    wrong = [f"{one.cell}: {'; '.join(one.wrong)}" for one in report.measured if one.wrong]
     if report.audit_violations is None:
         return "It is not finished: no audit yet."
     if wrong or report.audit_violations:
-        told = f"{report.audit_violations} violations; {len(wrong)} cells went wrong."
-        return f'<strong class="bad">{told}</strong>'
+        told = f"{report.audit_violations} violations; {len(wrong)} runs went wrong, and do not count below."
+        said = "".join(f"<li>{escape(words)}</li>" for words in wrong)
+        return f'<strong class="bad">{told}</strong><ul>{said}</ul>'
     return "The audit afterwards found no violation."
 
 
 def _peaks(report: Report) -> str:
+    words = (
+        "Each with as many orders under way as it wants: 1,024 where orders share transactions and messages, "
+        "256 where each is a transaction of its own."
+    )
     groups = [
         Group(GOODS[goods], [Bar(one, reports.peak(report, one, goods)) for one in PROTOCOLS])
         for goods in SKEW
     ]
-    return bars(
-        "Finished orders a second, as fast as they go (the line: least and most of the rounds)", groups
+    return (
+        bars("Finished orders a second, as fast as they go (the line: least and most of the rounds)", groups)
+        + f"<p>{words}</p>"
     )
 
 
@@ -139,7 +146,7 @@ def _timeline(report: Report, kind: Kind, who: str) -> str:
         counts = [one.timeline for one in reports.of(report, kind, protocol)][-1:]
         return [(SLICE_S * at, count / SLICE_S) for line in counts for at, count in enumerate(line)]
 
-    load = f"{RATE:.0f} orders a second for {LOAD_S:.0f} s, the loss after {AHEAD_S:.0f} s"
+    load = f"{RATE:.0f} orders a second for {LOAD_S:.0f} s, the loss soon after {AHEAD_S:.0f} s"
     title = f"Answers while {who} dies: {load}"
     drawn = [Curve(one, points(one)) for one in PROTOCOLS]
     return curves(title, Axis("seconds"), Axis("answers a second"), drawn)
@@ -150,10 +157,10 @@ def _costs(report: Report) -> str:
         return lambda one: one.cost[kind]["all"]
 
     kinds: list[tuple[str, Callable[[Measured], float]]] = [
-        ("CPU of all parts, microseconds", lambda one: one.cpu_us["all"]),
-        ("commits, all databases", cost("commits")),
-        ("write-ahead log, bytes", cost("wal_bytes")),
-        ("times the log was made durable (fsync)", cost("fsyncs")),
+        ("CPU of all parts at the peak, microseconds", lambda one: one.cpu_us["all"]),
+        ("commits at the peak, all databases", cost("commits")),
+        ("write-ahead log at the peak, bytes", cost("wal_bytes")),
+        ("times the log was made durable (fsync), at the peak", cost("fsyncs")),
     ]
     return "".join(
         bars(title, [Group("", [Bar(one, _of_peaks(report, one, value)) for one in PROTOCOLS])])
@@ -176,7 +183,7 @@ def _deaths(report: Report) -> str:
         return Group(f"{titles[kind]}: {what}", found)
 
     return bars(
-        "Seconds until all is well again, with both replicas started anew",
+        "Seconds until all is well again; whoever died is started again",
         [
             group(kind, what, value)
             for kind in titles
@@ -190,13 +197,17 @@ def _deaths(report: Report) -> str:
 
 def _hardships(report: Report) -> str:
     titles: dict[Kind, str] = {
-        "slow": "each charge takes 200 ms longer",
-        "lossy": "2 % of the messages are lost, 2 % come twice",
+        "rate": "undisturbed",
+        "slow": "every transaction of the payment takes 200 ms longer",
+        "lossy": "2 % of the orchestrator's requests are lost, 2 % come twice",
     }
 
     def group(kind: Kind, share: str) -> Group:
         found = [
-            Bar(one, reports.spread(it.latency_ms[share] for it in reports.of(report, kind, one, level=None)))
+            Bar(
+                one,
+                reports.spread(it.latency_ms[share] for it in reports.of(report, kind, one, level=IN_FAULTS)),
+            )
             for one in PROTOCOLS
         ]
         return Group(f"{titles[kind]}: {share}", found)
@@ -206,13 +217,24 @@ def _hardships(report: Report) -> str:
 
 
 def _readers(report: Report) -> str:
-    head = ("protocol", "looks", "orders seen half done", "seen, and refused afterwards")
+    head = ("protocol", "looks", "orders", *(f"half done, {who}" for who in READERS), "seen, then refused")
     rows = [
-        (one, number(it.reads), number(it.fractured), number(it.dirty))
+        (
+            one,
+            number(it.reads),
+            number(it.orders),
+            *(number(it.torn[who]) for who in READERS),
+            number(it.dirty),
+        )
         for one in PROTOCOLS
         for it in reports.of(report, "readers", one)
     ]
-    return _table(head, rows)
+    words = (
+        "A plain reader takes what is committed in each database. A coordinated one leaves out, everywhere, "
+        "what is still prepared anywhere. Of the counts only the zeros mean much: the others grow with how "
+        "often one looks."
+    )
+    return f"<p>{words}</p>{_table(head, rows)}"
 
 
 def _everything(report: Report) -> str:

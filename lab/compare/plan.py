@@ -10,6 +10,7 @@ import msgspec
 
 from lab.crash.rows import PROTOCOLS, SAGA, Row
 from lab.workload import PRODUCTS
+from services.contract.commit import PARTICIPANTS
 
 Kind = Literal["peak", "rate", "slow", "lossy", "coordinator-dies", "participant-dies", "readers"]
 Goods = Literal["uniform", "zipf", "hot"]
@@ -45,9 +46,9 @@ class Cell(msgspec.Struct, frozen=True):
             case "rate":
                 return f"{self.protocol}, at {self.level:.0%} of its peak"
             case "slow":
-                return f"{self.protocol}, payment slow by 200 ms"
+                return f"{self.protocol}, the payment's transactions slow by 200 ms"
             case "lossy":
-                return f"{self.protocol}, messages lost and repeated"
+                return f"{self.protocol}, requests lost and repeated"
             case "readers":
                 return f"{self.protocol}, what readers see meanwhile"
             case kind:
@@ -70,6 +71,9 @@ def plan(rounds: int, *, short: bool, faults: bool) -> list[Cell]:
 
 
 def _cells(extent: Extent, faults: bool) -> Iterator[Cell]:
+    if faults:  # while there are few orders to audit
+        for kind in DEATHS:
+            yield from (Cell(kind, protocol) for protocol in PROTOCOLS)
     rounds = range(1, extent.rounds + 1)
     for number in rounds:
         for goods in extent.goods:
@@ -82,8 +86,6 @@ def _cells(extent: Extent, faults: bool) -> Iterator[Cell]:
     if faults:
         for kind in extent.hardships:
             yield from (Cell(kind, protocol, level=IN_FAULTS) for protocol in PROTOCOLS)
-        for kind in DEATHS:
-            yield from (Cell(kind, protocol) for protocol in PROTOCOLS)
 
 
 def loss(cell: Cell) -> Row:
@@ -102,6 +104,7 @@ def troubles(cell: Cell) -> dict[str, list[dict[str, object]]]:
         at = "before-save:order.charge" if saga else "before-work"
         return {"payment": [{"what": "slow", "at": f"payment@{at}", "seconds": 0.2, "times": None}]}
     some: dict[str, object] = {"times": None, "share": 0.02, "seed": 1}
-    lost = {"what": "drop-message"} if saga else {"what": "drop-request", "to": "payment"}
-    twice = {"what": "duplicate-message"} if saga else {"what": "duplicate", "to": "inventory"}
-    return {"orchestrator": [lost | some, twice | some]}
+    if saga:
+        return {"orchestrator": [{"what": what} | some for what in ("drop-message", "duplicate-message")]}
+    calls = [{"what": what, "to": to} | some for what in ("drop-request", "duplicate") for to in PARTICIPANTS]
+    return {"orchestrator": calls}

@@ -1,8 +1,6 @@
 """`result.json`: what was measured, cell by cell, and the few numbers that follow from it."""
 
-import os
 import statistics
-import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,11 +45,12 @@ class Measured(msgspec.Struct, omit_defaults=True):
     timeline: list[int] = []
     """How many orders were answered for good in each half second since the first."""
 
-    fractured: int = 0
-    """Orders that a reader saw half done, who leaves out what is prepared somewhere."""
+    torn: dict[str, int] = {}
+    """Orders that were seen half done by reader: `plain` reads what is committed in each database;
+    `coordinated` leaves out what is prepared somewhere."""
 
     dirty: int = 0
-    """Orders whose effects a reader saw that were refused afterwards."""
+    """Orders whose effects the coordinated reader saw, and that were refused afterwards."""
 
     reads: int = 0
     wrong: list[str] = []
@@ -98,9 +97,9 @@ def read(path: Path) -> Report:
 def write(report: Report, path: Path) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    os.replace(file.name, path)
+    new = path.with_suffix(".new")
+    new.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    new.replace(path)
 
 
 def left(report: Report, cells: Sequence[Cell]) -> list[Cell]:
@@ -116,11 +115,12 @@ def keep(report: Report, measured: Measured) -> None:
 def of(
     report: Report, kind: Kind, protocol: str, goods: Goods = "uniform", level: float | None = None
 ) -> list[Measured]:
-    """The rounds of one thing."""
+    """The rounds of one thing, but for those in which something went wrong."""
     return [
         one
         for one in report.measured
-        if (one.cell.kind, one.cell.protocol, one.cell.goods) == (kind, protocol, goods)
+        if not one.wrong
+        and (one.cell.kind, one.cell.protocol, one.cell.goods) == (kind, protocol, goods)
         and level in (None, one.cell.level)
     ]
 

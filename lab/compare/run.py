@@ -33,16 +33,20 @@ ALONE_PILOT = 300
 """Orders from which the rate is guessed; they warm up what the cell needs, too."""
 
 SECONDS = 6.0
-FEWEST, MOST = 150, 20_000
-READ, READ_IN_FLIGHT = 800, 64
+FEWEST, MOST = 512, 20_000
+"""At least two for each that is in flight, or the start and the end are all there is."""
+
+READ, ALONE_READ, READ_IN_FLIGHT = {"saga": 2_400, "2pc-group": 2_400}, 800, 64
+"""Some seconds of orders, for a reader to look at."""
+
 WAIT_S = 30
 
 Tell = Callable[[Measured, int, int, float], None]
 """Told of each cell: how many are measured, of how many, and about how many seconds are left."""
 
 
-Arm = Callable[[], Native]
-"""Makes the stack take faults, if it does not yet, and says who supervises it."""
+Arm = Callable[[bool], Native | None]
+"""Makes the stack take faults or, for speed, not even look for them; says who supervises it, if anybody."""
 
 
 def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack: Stack, arm: Arm) -> None:
@@ -66,17 +70,22 @@ def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack:
 def _measure(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
     match cell.kind:
         case "peak":
+            arm(False)
             return uvloop.run(_peak(cell, stack, report.seed + cell.round))
         case "rate":
+            arm(False)
             return uvloop.run(_rate(report, cell, stack))
         case "slow" | "lossy":
-            arm()
+            arm(True)
             with _faults(cell, stack):
                 return uvloop.run(_rate(report, cell, stack))
         case "readers":
+            arm(False)
             return _readers(cell, stack, report.seed)
         case _:
-            return _lost(cell, asyncio.run(crash(arm(), stack, loss(cell))))
+            native = arm(True)
+            assert native, "without it no faults are planned"
+            return _lost(cell, asyncio.run(crash(native, stack, loss(cell))))
 
 
 async def _at_rest(stack: Stack) -> list[str]:
@@ -92,8 +101,10 @@ async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
     """A closed loop, after a pilot that tells how many orders fill the time."""
     pilot = await _run(cell, stack, PILOT.get(cell.protocol, ALONE_PILOT), None, seed)
     guess = pilot["finished_per_s"] * SECONDS
+    count = int(min(max(guess, FEWEST), MOST))
+    await prepare.top_up(stack, _orders(cell, stack, count, seed))
     before = await costs(stack)
-    result = await _run(cell, stack, int(min(max(guess, FEWEST), MOST)), None, seed)
+    result = await _run(cell, stack, count, None, seed)
     finished = result["confirmed"] + result["refused"]
     return _measured(cell, result, per_order(before, await costs(stack), finished))
 
@@ -109,11 +120,16 @@ async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
 
 async def _run(cell: Cell, stack: Stack, count: int, rate: float | None, seed: int) -> dict[str, Any]:
     skew, products = SKEW[cell.goods]
-    work = Orders(stack, cell.protocol, count, skew=skew, products=products, wait_s=WAIT_S, seed=seed)
+    work = _orders(cell, stack, count, seed)
     await prepare.top_up(stack, work)
     in_flight = IN_FLIGHT.get(cell.protocol, ALONE_IN_FLIGHT)
     options = Options(cell.protocol, count, in_flight, skew, products, rate, wait_s=WAIT_S, seed=seed)
     return await measure(stack, work, options)
+
+
+def _orders(cell: Cell, stack: Stack, count: int, seed: int) -> Orders:
+    skew, products = SKEW[cell.goods]
+    return Orders(stack, cell.protocol, count, skew=skew, products=products, wait_s=WAIT_S, seed=seed)
 
 
 def _measured(cell: Cell, result: dict[str, Any], cost: dict[str, dict[str, float]]) -> Measured:
@@ -135,15 +151,15 @@ def _measured(cell: Cell, result: dict[str, Any], cost: dict[str, dict[str, floa
 
 
 def _readers(cell: Cell, stack: Stack, seed: int) -> Measured:
-    seen = anomalies(stack, cell.protocol, READ, READ_IN_FLIGHT, seed)
+    seen = anomalies(stack, cell.protocol, READ.get(cell.protocol, ALONE_READ), READ_IN_FLIGHT, seed)
     excluded = [f"{seen['violations']} reads that {cell.protocol} excludes"] * bool(seen["violations"])
-    told = seen["readers"]["coordinated"]
+    readers = seen["readers"]
     return Measured(
         cell,
         0.0,
         **{name: seen[name] for name in ("orders", "confirmed", "refused", "unfinished", "reads")},
-        fractured=told["fractured"]["orders"],
-        dirty=told["dirty"]["orders"],
+        torn={name: reader["fractured"]["orders"] for name, reader in readers.items()},
+        dirty=readers["coordinated"]["dirty"]["orders"],
         wrong=excluded,
     )
 

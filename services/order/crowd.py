@@ -46,7 +46,8 @@ class Crowd:
         async with self._database.connection() as sql:
             rows = await sql.fetch(COUNT, max(self._room.values()))
         unfinished = {row["protocol"]: row["count"] for row in rows}
-        is_full = sum(count / self._room[protocol] for protocol, count in unfinished.items()) >= 1.0
+        least = min(self._room.values())
+        is_full = sum(count / self._room.get(name, least) for name, count in unfinished.items()) >= 1.0
         if is_full != self._is_full:
             log.info("takes no orders" if is_full else "takes orders again", unfinished=unfinished)
         self._is_full = is_full

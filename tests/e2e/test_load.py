@@ -21,9 +21,9 @@ async def loaded(native: Stack, *arguments: str) -> tuple[int, str]:
             "load",
             "--headless",
             "--users",
-            "20",
+            "30",
             "--run-time",
-            "6s",
+            "10s",
             *arguments,
         ],
         env=os.environ | {"TRADEOFF_STATE": str(native.layout.state), "COLUMNS": "200"},
@@ -48,6 +48,7 @@ async def test_the_customers_do_all_that_customers_do_and_the_audit_is_clean(nat
         [count] = re.findall(rf"(?m)^\S+ +{re.escape(done)} +(\d+) ", said.partition("Response time")[0])
         assert int(count) > 0
     assert "Aggregated" in said
+    assert "No violation." in said
 
 
 async def test_a_service_that_is_not_there_is_a_failure(native: Stack) -> None:

@@ -7,15 +7,15 @@ from lab.stats import SHARES
 
 
 def measured(cell: Cell, seed: int = 1) -> Measured:
-    """Figures of which no two are the same."""
+    """Figures by which runs can be told apart."""
     base = 1000.0 * (1 + seed) + len(str(cell)) / 8
     share = {name: base * n for n, name in enumerate(SHARES, 3)}
     cost = {kind: {"all": base / n} for n, kind in enumerate(("commits", "wal_bytes", "fsyncs"), 7)}
-    fractured, dirty = (seed + 40, seed + 20) if cell.kind == "readers" else (0, 0)
+    torn = {"plain": seed + 40, "coordinated": seed + 30} if cell.kind == "readers" else {}
     return Measured(
         cell, base / 11, seed + 5, seed + 4, seed + 3, 0, seed + 2, base, base / 2, share,
         {"all": seed + 90}, {"python": base / 13}, cost, base / 17, base / 19,
-        [seed, 0, seed + 7], fractured, dirty, seed + 700,
+        [seed, 0, seed + 7], torn, seed + 20, seed + 700,
     )  # fmt: skip
 
 

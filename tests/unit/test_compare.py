@@ -1,7 +1,7 @@
 """The comparison without a stack: what is measured in which order, what is kept, and what the page says."""
 
 import re
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,13 +13,13 @@ from lab.compare import report as reports
 from lab.compare.chart import Bar, Group, bars, number
 from lab.compare.curves import Axis, Curve, curves
 from lab.compare.page import page, pictures
-from lab.compare.plan import DEATHS, HARDSHIPS, Cell, loss, plan, troubles
+from lab.compare.plan import DEATHS, HARDSHIPS, SKEW, Cell, loss, plan, troubles
 from lab.compare.report import Spread
 from lab.crash.rows import PROTOCOLS, every
 from lab.state import Trouble
 from tests.unit.compared import filled, measured
 
-WORDS = {"50", "95", "99", "70%", "30%", "90%", "0.99", "1,000", "200", "2", "40", "4", "1"}
+WORDS = {"50", "95", "99", "70%", "30%", "90%", "0.99", "1,000", "200", "2", "40", "4", "1", "1,024", "256"}
 """Numbers of the page that are its words: shares, levels, what was done to whom."""
 
 
@@ -49,6 +49,7 @@ def test_who_dies_is_a_row_of_the_table_of_crashes(protocol: str, kind: Any) -> 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_hardship_is_for_each_protocol_what_hurts_it(protocol: str) -> None:
     for kind in HARDSHIPS:
+        assert troubles(Cell(kind, protocol))
         assert all(
             fault["times"] is None for some in troubles(Cell(kind, protocol)).values() for fault in some
         )
@@ -110,11 +111,34 @@ def test_every_number_of_the_page_is_in_the_result() -> None:
     assert {one for one in shown if one not in known} == set()
 
 
+def test_the_page_names_each_figure_rightly() -> None:
+    """The first picture: of each kind of goods the four protocols, each with its own peak."""
+    report = filled(rounds=1)
+    first = page(report).partition("<figure>")[2].partition("</figure>")[0]
+    shown = re.findall(r'class="name">([^<]+)</text>.*?class="value">([^<]+)</text>', first)
+    wanted = [
+        (protocol, number(peak.median))
+        for goods in SKEW
+        for protocol in PROTOCOLS
+        if (peak := reports.peak(report, protocol, goods))
+    ]
+    assert shown == wanted
+    assert len({value for _, value in wanted}) == len(wanted)
+
+
+def test_what_went_wrong_counts_nowhere_and_is_said() -> None:
+    report = filled(rounds=1)
+    one = next(one for one in report.measured if one.cell.kind == "peak")
+    one.wrong = ["7 orders did not finish"]
+    assert reports.peak(report, one.cell.protocol, one.cell.goods) is None
+    assert "7 orders did not finish" in page(report)
+
+
 def test_the_page_leaves_out_nothing_that_was_measured() -> None:
     report = filled()
     text = page(report)
     for one in report.measured:
-        assert f"<td>{one.cell}</td>" in text
+        assert f"<td>{escape(str(one.cell))}</td>" in text
     assert "not measured" not in text
     assert "The audit afterwards found no violation." in text
 
@@ -134,7 +158,7 @@ def test_what_was_lost_is_in_the_first_lines_of_the_page() -> None:
     report = filled()
     report.audit_violations = 2
     report.measured[0].wrong = ["1 orders did not finish"]
-    assert "2 violations; 1 cells went wrong." in page(report)
+    assert "2 violations; 1 runs went wrong" in page(report)
 
 
 def test_two_pictures_are_files_of_their_own() -> None:
