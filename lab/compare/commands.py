@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 import uvloop
 
@@ -83,7 +84,8 @@ def _filled(
 
 
 def _write(filled: report.Report, folder: Path) -> None:
-    for name, text in {report.PAGE: page(filled), **pictures(filled)}.items():
+    schema = msgspec.json.format(msgspec.json.encode(msgspec.json.schema(report.Report))).decode()
+    for name, text in {report.PAGE: page(filled), report.SCHEMA_FILE: schema, **pictures(filled)}.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 

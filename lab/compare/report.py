@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -12,48 +12,61 @@ from lab.compare.plan import Cell, Goods, Kind
 from lab.crash.table import machine
 from lab.state import Trouble
 
-RESULT, PAGE = "result.json", "index.html"
+RESULT, PAGE, SCHEMA_FILE = "result.json", "index.html", "schema.json"
 SCHEMA = 1
+
+
+def of_the_schema(words: str) -> msgspec.Meta:
+    """Fields are documented in `schema.json`, where their readers are."""
+    return msgspec.Meta(description=words)
+
+
+Latency = Annotated[dict[str, float], of_the_schema("from the intended start to the final answer, by share")]
+Cpu = Annotated[
+    dict[str, int],
+    of_the_schema("of an order, by part; `python`: all Python processes; `all`: all parts but the client"),
+]
+Costs = Annotated[
+    dict[str, dict[str, float]], of_the_schema("of an order: kind, then database; `all` together")
+]
+Timeline = Annotated[
+    list[int],
+    of_the_schema("orders answered for good in each half second; the loss is after one second"),
+]
+Torn = Annotated[
+    dict[str, int],
+    of_the_schema(
+        "orders seen half done, by reader: `plain` reads what is committed in each database, `coordinated` "
+        "leaves out what is still prepared anywhere"
+    ),
+]
 
 
 class Measured(msgspec.Struct, omit_defaults=True):
     """A cell and its figures; those that its kind does not have are left out."""
 
     cell: Cell
-    seconds: float
-    """What the cell took."""
-
+    seconds: Annotated[float, of_the_schema("that the cell took")]
     orders: int = 0
     confirmed: int = 0
     refused: int = 0
     unfinished: int = 0
-    retried: int = 0
-    offered_per_s: float = 0.0
+    retried: Annotated[int, of_the_schema("requests sent again, with the same key")] = 0
+    offered_per_s: Annotated[float, of_the_schema("0: a closed loop")] = 0.0
     finished_per_s: float = 0.0
-    latency_ms: dict[str, float] = {}
-    """p5, p25, p50, p75, p95, p99 and max, from the intended start to the final answer."""
-
-    cpu_us: dict[str, int] = {}
-    """CPU time of an order by part of the stack; `python`: all its Python processes; `all`: all parts."""
-
+    latency_ms: Latency = {}
+    cpu_us: Cpu = {}
     rss_mib: dict[str, float] = {}
-    cost: dict[str, dict[str, float]] = {}
-    """`commits`, `wal_bytes` and `fsyncs` of an order, by database; `all`: together."""
-
-    in_doubt_s: float = 0.0
-    recovery_s: float = 0.0
-    timeline: list[int] = []
-    """How many orders were answered for good in each half second since the first."""
-
-    torn: dict[str, int] = {}
-    """Orders that were seen half done by reader: `plain` reads what is committed in each database;
-    `coordinated` leaves out what is prepared somewhere."""
-
-    dirty: int = 0
-    """Orders whose effects the coordinated reader saw, and that were refused afterwards."""
-
-    reads: int = 0
-    wrong: list[str] = []
+    cost: Costs = {}
+    in_doubt_s: Annotated[float, of_the_schema("the longest that a transaction stood prepared")] = 0.0
+    recovery_s: Annotated[float, of_the_schema("from the loss until what was under way had ended")] = 0.0
+    timeline: Timeline = []
+    torn: Torn = {}
+    dirty: Annotated[
+        int, of_the_schema("orders of which the coordinated reader saw effects, later refused")
+    ] = 0
+    reads: Annotated[int, of_the_schema("looks of the readers")] = 0
+    wrong: Annotated[list[str], of_the_schema("what went wrong; such a cell counts nowhere")] = []
 
 
 class Report(msgspec.Struct):
@@ -64,8 +77,7 @@ class Report(msgspec.Struct):
     command: str
     seed: int
     measured: list[Measured]
-    audit_violations: int | None = None
-    """When all was over."""
+    audit_violations: Annotated[int | None, of_the_schema("when all was over; null: it is not")] = None
 
 
 class Spread(NamedTuple):

@@ -1,5 +1,8 @@
 """A comparison on a terminal."""
 
+from collections.abc import Callable
+from functools import partial
+
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -47,15 +50,33 @@ def show(report: Report, where: str) -> None:
 def show_against(report: Report, old: Report) -> None:
     """What changed since, of what both have measured."""
     table = Table(title=f"since {old.began}", title_justify="left", box=box.SIMPLE_HEAD)
-    for title in ("finished orders a second", "then", "now", "now / then"):
-        table.add_column(title, justify="left" if title.startswith("finished") else "right")
-    for goods in SKEW:
+    for title in ("", "then", "now", "now / then"):
+        table.add_column(title, justify="right" if title else "left")
+    for what, value in CHANGES.items():
         for protocol in PROTOCOLS:
-            then, now = (reports.peak(one, protocol, goods) for one in (old, report))
+            then, now = (value(one, protocol) for one in (old, report))
             if then and now and then.median:
                 ratio = f"{now.median / then.median:.2f}"
-                table.add_row(f"{protocol}, {goods}", _range(then), _range(now), ratio)
+                table.add_row(f"{protocol}, {what}", _range(then), _range(now), ratio)
     out.print(table)
+    if old.machine != report.machine or old.command != report.command:
+        out.print(f"[yellow]Not alike: {escape(old.machine)}, {escape(old.command)}; now:[/]")
+        out.print(f"[yellow]{escape(report.machine)}, {escape(report.command)}[/]")
+    out.print(
+        "What lies between the least and the most of the other, in brackets, may be the machine's mood."
+    )
+
+
+def _cpu(report: Report, protocol: str) -> Spread | None:
+    return reports.spread(one.cpu_us["all"] for one in reports.of(report, "peak", protocol))
+
+
+CHANGES: dict[str, Callable[[Report, str], Spread | None]] = {
+    **{f"{goods}: finished a second": partial(reports.peak, goods=goods) for goods in SKEW},
+    "microseconds of CPU an order": _cpu,
+    "p50 ms": partial(reports.latency, level=LEVELS[1], share="p50"),
+    "p99 ms": partial(reports.latency, level=LEVELS[1], share="p99"),
+}
 
 
 def _median(value: Spread | None) -> str:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from lab.compare import report as reports
+from lab.compare import view
 from lab.compare.chart import Bar, Group, bars, number
 from lab.compare.curves import Axis, Curve, curves
 from lab.compare.page import page, pictures
@@ -184,6 +185,31 @@ def test_a_curve_goes_through_its_points_between_round_numbers() -> None:
 
 def test_nothing_is_drawn_of_nothing() -> None:
     assert curves("", Axis(""), Axis(""), [Curve("saga", [])]) == ""
+
+
+def test_against_another_one_is_said_what_changed_and_what_is_not_alike(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old, new = filled(), filled()
+    old.machine = "another one"
+    for one in new.measured:
+        one.finished_per_s *= 2
+        one.cpu_us = {"all": one.cpu_us["all"] * 3}
+    view.show_against(new, old)
+    said = capsys.readouterr().out
+    for protocol in PROTOCOLS:
+        assert re.search(rf"{protocol}, uniform: finished a second .* 2\.00", said)
+        assert re.search(rf"{protocol}, microseconds of CPU an order .* 3\.00", said)
+        assert re.search(rf"{protocol}, p99 ms .* 1\.00", said)
+    assert "Not alike" in said
+    view.show_against(new, new)
+    assert "Not alike" not in capsys.readouterr().out
+
+
+def test_the_schema_beside_the_result_says_what_each_figure_is() -> None:
+    told = msgspec.json.schema(reports.Report)["$defs"]["Measured"]["properties"]
+    for name in ("latency_ms", "cpu_us", "cost", "in_doubt_s", "torn", "wrong"):
+        assert len(told[name]["description"]) > 20
 
 
 def test_bars_start_at_one_zero_and_show_the_spread() -> None:

@@ -1,0 +1,61 @@
+"""A small comparison on the running stack: each kind of cell, and that it goes on where it was."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from infra.native import Stack
+from lab.compare import report as reports
+from lab.compare import run
+from lab.compare.plan import Cell
+from lab.compare.report import Measured
+from lab.state import Stack as Told
+from services.contract.commit import PARTICIPANTS
+
+PROTOCOL = "2pc"
+CELLS = [
+    Cell("coordinator-dies", PROTOCOL),
+    Cell("peak", PROTOCOL),
+    Cell("rate", PROTOCOL, level=0.3),
+    Cell("readers", PROTOCOL),
+    Cell("slow", PROTOCOL, level=0.3),
+    Cell("lossy", PROTOCOL, level=0.3),
+]
+SLOW_MS = 200
+
+
+@pytest.mark.timeout(180)
+async def test_every_kind_of_cell_is_measured_once(
+    chaotic: Stack, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SECONDS": 1.0, "FEWEST": 60, "ALONE_PILOT": 60, "ALONE_READ": 100}.items():
+        monkeypatch.setattr(run, name, value)
+    seen: list[Measured] = []
+    report = reports.begun("tradeoff compare", 1, {})
+
+    def fill() -> None:
+        run.fill(report, CELLS, tmp_path, lambda it, *_: seen.append(it), told, lambda _: chaotic)
+
+    await asyncio.to_thread(fill)
+    assert [it.cell for it in seen] == CELLS
+    assert [it.wrong for it in seen] == [[]] * len(CELLS)
+    assert report.audit_violations == 0
+    assert reports.read(tmp_path / reports.RESULT) == report
+    died, peak, rate, readers, slow, lossy = seen
+
+    assert died.in_doubt_s > 0 and died.recovery_s > 0
+    assert sum(died.timeline) == died.orders
+    assert peak.finished_per_s > 0 and peak.cpu_us["all"] > 0
+    for participant in PARTICIPANTS:
+        assert peak.cost["commits"][participant] >= 1  # each prepares and commits every order
+        assert peak.cost["wal_bytes"][participant] > 0
+    for it in (rate, slow, lossy):
+        assert it.offered_per_s == pytest.approx(0.3 * peak.finished_per_s, abs=0.1)
+        assert it.confirmed == it.orders
+    assert slow.latency_ms["p5"] >= SLOW_MS > rate.latency_ms["p5"]
+    assert readers.reads > 0
+    assert readers.torn["coordinated"] == readers.dirty == 0
+
+    await asyncio.to_thread(fill)
+    assert len(seen) == len(CELLS), "what is measured is not measured again"
