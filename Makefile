@@ -42,14 +42,14 @@ clean: python ## stop everything and delete all that was installed in the clone 
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 test: python ## what fits in ten minutes, against a stack of its own; TEST=tests/unit for some
-	@$(NATIVE) install --dev --locust
+	@$(NATIVE) install --dev
 	@$(BIN)/pytest $(TEST)
 
-storms: python ## ten more minutes: under load, processes and servers die, pause, run out of room. ALL=1: half an hour
-	@$(NATIVE) install --dev
-	@STORMS_ALL=$(ALL) $(BIN)/pytest tests/chaos
+storms: python ## fifteen more minutes: processes and servers die, pause, run out of room, under load. ALL=1: forty
+	@$(NATIVE) install --dev --locust
+	@STORMS_ALL=$(ALL) $(BIN)/pytest tests/chaos tests/lab
 
-chaos: python ## a table: who is lost at which step, and what it cost. Of all: ROWS=--all, hours; --resume goes on
+chaos: python ## a table: who is lost at which step, and what it cost; five minutes. ROWS=--all: every step, hours
 	@$(NATIVE) install
 	@$(BIN)/tradeoff chaos --own $(ROWS)
 

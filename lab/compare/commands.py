@@ -1,5 +1,6 @@
 """`tradeoff compare`."""
 
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,7 @@ def compare_command(
     Exit code 1: something was lost.
     """
     with troubles():
+        _writable(out_folder)
         old = report.read(against) if against else None
         filled = report.read(out_folder / report.RESULT) if resume else None
         with stack_of(own=True) if own else nullcontext((load(), native_if_any())) as found:
@@ -81,6 +83,16 @@ def _filled(
         if filled.measured:
             _write(filled, folder)
     return filled
+
+
+def _writable(folder: Path) -> None:
+    """Raises Trouble, before a long time is spent."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise Trouble(f"Cannot write to {folder} ({error.strerror}): choose another, --out") from None
 
 
 def _write(filled: report.Report, folder: Path) -> None:

@@ -10,7 +10,7 @@ from lab.compare.chart import INK, Bar, Group, alone, bars, number
 from lab.compare.curves import Axis, Curve, Point, curves
 from lab.compare.plan import IN_FAULTS, LEVELS, SKEW, Kind
 from lab.compare.reading import reading
-from lab.compare.report import Measured, Report, Spread
+from lab.compare.report import Measured, Report
 from lab.crash.crash import AHEAD_S, LOAD_S, RATE
 from lab.crash.rows import PROTOCOLS
 from lab.stats import SHARES
@@ -153,23 +153,16 @@ def _timeline(report: Report, kind: Kind, who: str) -> str:
 
 
 def _costs(report: Report) -> str:
-    def cost(kind: str) -> Callable[[Measured], float]:
-        return lambda one: one.cost[kind]["all"]
-
-    kinds: list[tuple[str, Callable[[Measured], float]]] = [
-        ("CPU of all parts at the peak, microseconds", lambda one: one.cpu_us["all"]),
-        ("commits at the peak, all databases", cost("commits")),
-        ("write-ahead log at the peak, bytes", cost("wal_bytes")),
-        ("times the log was made durable (fsync), at the peak", cost("fsyncs")),
-    ]
+    titles = {
+        "cpu": "CPU of all parts at the peak, microseconds",
+        "commits": "commits at the peak, all databases",
+        "wal_bytes": "write-ahead log at the peak, bytes",
+        "fsyncs": "times the log was made durable (fsync), at the peak",
+    }
     return "".join(
-        bars(title, [Group("", [Bar(one, _of_peaks(report, one, value)) for one in PROTOCOLS])])
-        for title, value in kinds
+        bars(title, [Group("", [Bar(one, reports.of_an_order(report, one, kind)) for one in PROTOCOLS])])
+        for kind, title in titles.items()
     )
-
-
-def _of_peaks(report: Report, protocol: str, value: Callable[[Measured], float]) -> Spread | None:
-    return reports.spread(value(one) for one in reports.of(report, "peak", protocol) if one.cost)
 
 
 def _deaths(report: Report) -> str:

@@ -1,6 +1,6 @@
 """The comparison in plain language: what these figures say, and what they cannot say."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from lab.anomalies.counts import READERS
 from lab.compare import report as reports
@@ -28,27 +28,22 @@ def _speed(report: Report) -> str:
         return ""
     ranked = sorted(peaks, key=lambda one: -peaks[one])
     told = ", ".join(f"{one} {number(peaks[one])}" for one in ranked)
-    spent = ", ".join(f"{one} {number(_median(report, one, _cpu))}" for one in ranked)
-    synced = ", ".join(f"{one} {number(_median(report, one, _syncs))}" for one in ranked)
+    costs = {"microseconds of the processors": "cpu", "times that a log was made durable": "fsyncs"}
+    spent = "".join(
+        f" An order took so many {what}: {_by_protocol(report, ranked, kind)}."
+        for what, kind in costs.items()
+        if reports.of_an_order(report, ranked[0], kind)
+    )
     return (
-        f"<b>If it has to be fast</b> and different goods are bought: {told} finished orders a second. An "
-        f"order took so many microseconds of the processors: {spent}; and so often a log was made durable "
-        f"for it: {synced}. Sagas and groups share transactions and messages among the orders that are under "
-        "way, so they gain most where many are."
+        f"<b>If it has to be fast</b> and different goods are bought: {told} finished orders a second."
+        f"{spent} Sagas and groups share transactions and messages among the orders that are under way, so they gain "
+        "most where many are."
     )
 
 
-def _cpu(one: Measured) -> float:
-    return one.cpu_us["all"]
-
-
-def _syncs(one: Measured) -> float:
-    return one.cost["fsyncs"]["all"]
-
-
-def _median(report: Report, protocol: str, value: Callable[[Measured], float]) -> float:
-    spread = reports.spread(value(one) for one in reports.of(report, "peak", protocol) if one.cost)
-    return spread.median if spread else 0.0
+def _by_protocol(report: Report, protocols: list[str], kind: str) -> str:
+    costs = {one: cost for one in protocols if (cost := reports.of_an_order(report, one, kind))}
+    return ", ".join(f"{one} {number(cost.median)}" for one, cost in costs.items())
 
 
 def _hot(report: Report) -> str:

@@ -149,3 +149,11 @@ def peak(report: Report, protocol: str, goods: Goods = "uniform") -> Spread | No
 
 def latency(report: Report, protocol: str, level: float, share: str) -> Spread | None:
     return spread(one.latency_ms[share] for one in of(report, "rate", protocol, level=level))
+
+
+def of_an_order(report: Report, protocol: str, kind: str) -> Spread | None:
+    """What it costs at the peak: `cpu` in microseconds; `commits`, `wal_bytes`, `fsyncs` of all databases."""
+    peaks = of(report, "peak", protocol)
+    if kind == "cpu":
+        return spread(one.cpu_us["all"] for one in peaks if one.cpu_us)
+    return spread(one.cost[kind]["all"] for one in peaks if one.cost)

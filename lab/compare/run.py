@@ -143,7 +143,7 @@ def _measured(cell: Cell, result: dict[str, Any], cost: dict[str, dict[str, floa
         offered_per_s=round(result["rate"] or 0.0, 1),
         finished_per_s=result["finished_per_s"],
         latency_ms=result["latency_ms"],
-        cpu_us=cpu_us | {"all": parts},
+        cpu_us=cpu_us | {"all": parts} if parts else {},  # in containers nobody sees the others' processes
         rss_mib=result["rss_mib"],
         cost=cost,
         wrong=lost,

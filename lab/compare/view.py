@@ -67,13 +67,9 @@ def show_against(report: Report, old: Report) -> None:
     )
 
 
-def _cpu(report: Report, protocol: str) -> Spread | None:
-    return reports.spread(one.cpu_us["all"] for one in reports.of(report, "peak", protocol))
-
-
 CHANGES: dict[str, Callable[[Report, str], Spread | None]] = {
     **{f"{goods}: finished a second": partial(reports.peak, goods=goods) for goods in SKEW},
-    "microseconds of CPU an order": _cpu,
+    "microseconds of CPU an order": partial(reports.of_an_order, kind="cpu"),
     "p50 ms": partial(reports.latency, level=LEVELS[1], share="p50"),
     "p99 ms": partial(reports.latency, level=LEVELS[1], share="p99"),
 }
