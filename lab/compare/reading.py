@@ -36,8 +36,8 @@ def _speed(report: Report) -> str:
     )
     return (
         f"<b>If it has to be fast</b> and different goods are bought: {told} finished orders a second."
-        f"{spent} Sagas and groups share transactions and messages among the orders that are under way, so they gain "
-        "most where many are."
+        f"{spent} Sagas and groups share transactions and messages among the orders that are under way, so "
+        "they gain most where many are."
     )
 
 
