@@ -65,8 +65,7 @@ class Options:
 
 def bench(stack: Stack, options: Options) -> dict[str, Any]:
     """Everything that `--json` prints."""
-    if uvloop.run(prepare.missing(stack)):
-        prepare.seed_all(stack)
+    prepare.seed_missing(stack)
     return uvloop.run(_bench(stack, options))
 
 

@@ -17,13 +17,12 @@ from lab.bench import bench as run_bench
 from lab.client import TRIES
 from lab.compare.commands import compare_command
 from lab.crash.commands import chaos_command, crash_command, soak_command
-from lab.crash.rows import PROTOCOLS
 from lab.options import VIOLATED, Json, troubles
 from lab.screen import emit, out, tell
 from lab.seed import customer, seed, sku
 from lab.shop import Operator, Shop
 from lab.state import Trouble
-from lab.workload import PRODUCTS
+from lab.workload import PRODUCTS, PROTOCOLS
 from services.contract.commit import Protocol
 
 app = typer.Typer(

@@ -12,10 +12,10 @@ from infra.native.python_packages import LOCUST
 from lab import prepare
 from lab.audit import view
 from lab.audit.run import audit_stack
-from lab.crash.rows import PROTOCOLS
 from lab.options import VIOLATED
 from lab.screen import out
 from lab.state import Stack, Trouble
+from lab.workload import PROTOCOLS
 
 LOCUSTFILE = Path(__file__).resolve().parents[1] / "infra/load/locustfile.py"
 PAGE_PORT = 8089
@@ -49,8 +49,7 @@ def load(stack: Stack, crowd: Crowd) -> int:
         raise Trouble(
             "Locust is not installed: `make load` does it; in containers: docker compose --profile load up"
         )
-    if uvloop.run(prepare.missing(stack)):
-        prepare.seed_all(stack)
+    prepare.seed_missing(stack)
     if not crowd.headless:
         out.print(f"Locust's page: http://127.0.0.1:{PAGE_PORT}  (Ctrl-C ends it, and then comes the audit)")
     code = _until_it_ends([str(locust), *_arguments(stack, crowd)], crowd.protocols)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
+import uvloop
 
 from lab.client import Load
 from lab.databases import connected
@@ -32,6 +33,12 @@ async def missing(stack: Stack) -> bool:
         return any(
             [await databases[name].fetchval(query, names) < len(names) for name, query, names in queries]
         )
+
+
+def seed_missing(stack: Stack) -> None:
+    """Must run outside of an event loop."""
+    if uvloop.run(missing(stack)):
+        seed_all(stack)
 
 
 def seed_all(stack: Stack) -> None:

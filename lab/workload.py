@@ -3,7 +3,7 @@
 import random
 import secrets
 from collections import Counter
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,6 +12,10 @@ from lab.client import Answer, Judge, Verdict
 from lab.seed import customer, sku
 from lab.state import Stack
 from lab.stats import draw
+from services.contract.commit import Protocol
+
+SAGA = "saga"
+PROTOCOLS = (SAGA, *get_args(Protocol))
 
 PRODUCTS = 1_000
 CUSTOMERS = 10_000

@@ -46,8 +46,7 @@ class Seen:
 
 def anomalies(stack: Stack, protocol: str, orders: int, in_flight: int, seed: int) -> dict[str, Any]:
     """Everything that `--json` prints."""
-    if uvloop.run(prepare.missing(stack)):
-        prepare.seed_all(stack)
+    prepare.seed_missing(stack)
     _have_nothing(stack)
     return uvloop.run(_anomalies(stack, protocol, orders, in_flight, seed))
 

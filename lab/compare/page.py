@@ -12,9 +12,9 @@ from lab.compare.plan import IN_FAULTS, LEVELS, SKEW, Kind
 from lab.compare.reading import reading
 from lab.compare.report import Measured, Report
 from lab.crash.crash import AHEAD_S, LOAD_S, RATE
-from lab.crash.rows import PROTOCOLS
 from lab.stats import SHARES
 from lab.witness import SLICE_S
+from lab.workload import PROTOCOLS
 
 STYLE = """
 * { box-sizing: border-box; }

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lab.crash.rows import PROTOCOLS, SAGA, Row
-from lab.workload import PRODUCTS
+from lab.crash.rows import Row
+from lab.workload import PRODUCTS, PROTOCOLS, SAGA
 from services.contract.commit import PARTICIPANTS
 
 Kind = Literal["peak", "rate", "slow", "lossy", "coordinator-dies", "participant-dies", "readers"]

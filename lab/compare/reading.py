@@ -6,7 +6,7 @@ from lab.anomalies.counts import READERS
 from lab.compare import report as reports
 from lab.compare.chart import number
 from lab.compare.report import Measured, Report
-from lab.crash.rows import PROTOCOLS
+from lab.workload import PROTOCOLS
 
 
 def reading(report: Report) -> Iterator[str]:

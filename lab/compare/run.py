@@ -12,13 +12,14 @@ import uvloop
 from infra.native import Stack as Native
 from lab import prepare
 from lab.anomalies.run import anomalies
+from lab.at_rest import all_ended, left_prepared
 from lab.audit.run import audit_stack
 from lab.bench import CLIENT, Options, measure
 from lab.compare import report as reports
 from lab.compare.costs import costs, per_order
 from lab.compare.plan import SKEW, Cell, loss, troubles
 from lab.compare.report import Measured, Report
-from lab.crash.crash import all_ended, crash, left_prepared
+from lab.crash.crash import crash
 from lab.faults import Faults
 from lab.processes import PYTHON
 from lab.state import Stack, Trouble
@@ -51,8 +52,7 @@ Arm = Callable[[bool], Native | None]
 
 def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack: Stack, arm: Arm) -> None:
     """Measures what is left of these cells, and audits at the end."""
-    if uvloop.run(prepare.missing(stack)):
-        prepare.seed_all(stack)
+    prepare.seed_missing(stack)
     todo, began = reports.left(report, cells), time.monotonic()
     for number, cell in enumerate(todo, 1):
         started = time.monotonic()

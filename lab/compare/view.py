@@ -11,8 +11,8 @@ from lab.compare import report as reports
 from lab.compare.chart import number
 from lab.compare.plan import LEVELS, SKEW
 from lab.compare.report import Measured, Report, Spread
-from lab.crash.rows import PROTOCOLS
 from lab.screen import err, out
+from lab.workload import PROTOCOLS
 
 
 def show_cell(measured: Measured, number_: int, of: int, left_s: float) -> None:

@@ -17,6 +17,7 @@ from lab.crash.soak import Outcome, soak
 from lab.options import VIOLATED, Json, troubles
 from lab.screen import emit, out
 from lab.stacks import native, seeded, stack_of
+from lab.workload import PROTOCOLS
 from services.chaos.points import NAMES
 from services.contract.commit import Protocol
 
@@ -71,9 +72,7 @@ async def _crash(row: rows.Row) -> Result:
 
 
 def chaos_command(
-    protocols: Annotated[str, typer.Option(help="Of these, with commas between them.")] = ",".join(
-        rows.PROTOCOLS
-    ),
+    protocols: Annotated[str, typer.Option(help="Of these, with commas between them.")] = ",".join(PROTOCOLS),
     points: Annotated[str, typer.Option(help="Steps such as payment@*,*@before-work.")] = "*",
     modes: Annotated[str, typer.Option(help="Of these.")] = ",".join(rows.MODES),
     all: Annotated[bool, typer.Option("--all", help="Every step in every mode: hours.")] = False,

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from html import escape
 
 from lab.crash.crash import Result
-from lab.crash.rows import PROTOCOLS
 from lab.crash.table import Table
+from lab.workload import PROTOCOLS
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e; }

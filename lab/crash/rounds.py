@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from lab.crash.rows import PROTOCOLS, THREE_PHASE, points
+from lab.crash.rows import THREE_PHASE, points
+from lab.workload import PROTOCOLS
 from services.contract.commit import PARTICIPANTS
 
 LOAD_S = 12.0

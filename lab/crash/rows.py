@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from lab.state import Trouble
+from lab.workload import PROTOCOLS, SAGA
 from services.chaos.points import ACTS, FORCED, NAMES, OF_COMMITS, OF_SAGAS, ORCHESTRATOR, WHEN
-from services.contract.commit import PARTICIPANTS, Protocol
+from services.contract.commit import PARTICIPANTS
 
-SAGA, THREE_PHASE = "saga", "3pc"
-PROTOCOLS = (SAGA, *get_args(Protocol))
+THREE_PHASE = "3pc"
 
 PROCESS_MODES = ("restart", "takeover", "pause")
 SERVERS = tuple(f"pg-{name}" for name in (*PARTICIPANTS, ORCHESTRATOR))

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from infra.native import Failure
 from infra.native import Stack as Native
-from lab.crash.crash import all_ended, left_prepared
+from lab.at_rest import all_ended, left_prepared
 from lab.crash.partition import mend, others, split_orders
 from lab.crash.rounds import LOAD_S, Arm, Blow, Flush, Kill, Pause, Round, draw
 from lab.crash.troublemakers import troublemakers

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from lab.crash.crash import Result
-from lab.crash.rows import MODES, PROTOCOLS, listed
+from lab.crash.rows import MODES, listed
 from lab.crash.soak import Outcome
 from lab.crash.table import Table
 from lab.screen import out
+from lab.workload import PROTOCOLS
 
 SAYS = {
     "restart": "dies and is started again",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from infra.native import Stack
-from lab.crash.rows import PROTOCOLS
+from lab.workload import PROTOCOLS
 
 
 async def loaded(native: Stack, *arguments: str) -> tuple[int, str]:

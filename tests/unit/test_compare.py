@@ -16,8 +16,9 @@ from lab.compare.curves import Axis, Curve, curves
 from lab.compare.page import page, pictures
 from lab.compare.plan import DEATHS, HARDSHIPS, SKEW, Cell, loss, plan, troubles
 from lab.compare.report import Spread
-from lab.crash.rows import PROTOCOLS, every
+from lab.crash.rows import every
 from lab.state import Trouble
+from lab.workload import PROTOCOLS
 from tests.unit.compared import filled, measured
 
 WORDS = {"50", "95", "99", "70%", "30%", "90%", "0.99", "1,000", "200", "2", "40", "4", "1", "1,024", "256"}

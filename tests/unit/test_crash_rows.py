@@ -6,8 +6,9 @@ import pytest
 
 from lab.crash import page, rows, table
 from lab.crash.crash import Result
-from lab.crash.rows import CHOSEN, MODES, PARTITION, PROTOCOLS, SPLITTING, Row
+from lab.crash.rows import CHOSEN, MODES, PARTITION, SPLITTING, Row
 from lab.state import Trouble
+from lab.workload import PROTOCOLS
 from services.chaos.points import NAMES
 
 

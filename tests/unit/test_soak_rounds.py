@@ -2,7 +2,7 @@
 
 from lab.crash import rounds
 from lab.crash.rounds import Arm, Flush, Kill, Pause, Round
-from lab.crash.rows import PROTOCOLS
+from lab.workload import PROTOCOLS
 
 PROCESSES = ["order-1", "order-2", "payment-1", "inventory-1", "orchestrator-1"]
 
