@@ -127,10 +127,12 @@ async def test_what_is_decided_by_hand_as_the_coordinator_would_breaks_nothing(
     await eventually(running, [False])
     report = await audit_stack(told, bound_s=30.0)
     assert report.violations == 0, report.as_json()
-    metrics = await asyncio.gather(*(asyncio.to_thread(httpx.get, url) for url in metrics_of(told)))
-    counted = "\n".join(answer.text for answer in metrics)
-    assert 'tradeoff_commit_ended_total{outcome="committed",protocol="2pc"}' in counted
-    assert "tradeoff_prepared_transactions 0.0" in counted
+    assert 'tradeoff_commit_ended_total{outcome="committed",protocol="2pc"}' in await counted(told)
+
+    async def none_is_prepared() -> bool:
+        return "tradeoff_prepared_transactions 0.0" in await counted(told)
+
+    await eventually(none_is_prepared, True)  # each participant looks twice a second
 
 
 async def test_an_order_that_the_order_service_alone_aborted_ends_all_the_same(
@@ -189,9 +191,12 @@ async def test_who_is_asked_again_at_once_answers_before_the_timer_rings(
     assert (await audit_stack(told, bound_s=30.0)).violations == 0
 
 
-def metrics_of(told: Told) -> list[str]:
+async def counted(told: Told) -> str:
+    """What orchestrators and inventories tell of themselves."""
     processes = [name for name in told.ports if name.startswith(("orchestrator", "inventory"))]
-    return [f"http://127.0.0.1:{told.ports[name]}/metrics" for name in processes]
+    urls = [f"http://127.0.0.1:{told.ports[name]}/metrics" for name in processes]
+    answers = await asyncio.gather(*(asyncio.to_thread(httpx.get, url) for url in urls))
+    return "\n".join(answer.text for answer in answers)
 
 
 async def test_an_orphan_is_shown_and_resolved(
