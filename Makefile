@@ -43,7 +43,12 @@ clean: python ## stop everything and delete all that was installed in the clone 
 
 test: python ## what fits in ten minutes, against a stack of its own; TEST=tests/unit for some
 	@$(NATIVE) install --dev
+ifdef TEST
 	@$(BIN)/pytest $(TEST)
+else
+	@$(BIN)/pytest -n auto --dist worksteal tests/unit tests/exhaustive tests/sim
+	@$(BIN)/pytest tests/faults tests/e2e tests/integration
+endif
 
 storms: python ## fifteen more minutes: processes and servers die, pause, run out of room, under load. ALL=1: forty
 	@$(NATIVE) install --dev --locust
