@@ -65,9 +65,10 @@ def _arguments(stack: Stack, crowd: Crowd) -> list[str]:
         "users": str(crowd.users),
         "spawn-rate": f"{crowd.spawn_rate:g}",
         "loglevel": "WARNING",
+        "stop-timeout": "60",
     }
-    flags = ["--headless", "--only-summary", "--stop-timeout=60"]
-    page = ["--autostart", "--web-host=127.0.0.1", f"--web-port={PAGE_PORT}", "--stop-timeout=60"]
+    flags = ["--headless", "--only-summary"]
+    page = ["--autostart", "--web-host=127.0.0.1", f"--web-port={PAGE_PORT}"]
     return [
         *(f"--{name}={value}" for name, value in given.items()),
         *([f"--run-time={crowd.run_time}"] if crowd.run_time else []),

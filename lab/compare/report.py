@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from lab.compare.plan import Cell, Goods, Kind
-from lab.crash.table import machine
+from lab.kept import machine
 from lab.state import Trouble
 
 RESULT, PAGE, SCHEMA_FILE = "result.json", "index.html", "schema.json"
@@ -104,14 +104,6 @@ def read(path: Path) -> Report:
     if found.schema != SCHEMA:
         raise Trouble(f"{path} has schema {found.schema}; this is {SCHEMA}.")
     return found
-
-
-def write(report: Report, path: Path) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    new.replace(path)
 
 
 def left(report: Report, cells: Sequence[Cell]) -> list[Cell]:

@@ -10,14 +10,14 @@ from typing import Any
 import uvloop
 
 from infra.native import Stack as Native
-from lab import prepare
+from lab import kept, prepare
 from lab.anomalies.run import anomalies
 from lab.at_rest import all_ended, left_prepared
 from lab.audit.run import audit_stack
 from lab.bench import CLIENT, Options, measure
 from lab.compare import report as reports
 from lab.compare.costs import costs, per_order
-from lab.compare.plan import SKEW, Cell, loss, troubles
+from lab.compare.plan import DEATHS, HARDSHIPS, SKEW, Cell, loss, troubles
 from lab.compare.report import Measured, Report
 from lab.crash.crash import crash
 from lab.faults import Faults
@@ -60,30 +60,26 @@ def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack:
         measured.wrong += asyncio.run(_at_rest(stack))
         measured.seconds = round(time.monotonic() - started, 1)
         reports.keep(report, measured)
-        reports.write(report, folder / reports.RESULT)
+        kept.write(report, folder / reports.RESULT)
         each = (time.monotonic() - began) / number
         tell(measured, number, len(todo), each * (len(todo) - number))
     report.audit_violations = uvloop.run(audit_stack(stack, 30.0)).violations
-    reports.write(report, folder / reports.RESULT)
+    kept.write(report, folder / reports.RESULT)
 
 
 def _measure(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
+    native = arm(cell.kind in (*HARDSHIPS, *DEATHS))
     match cell.kind:
         case "peak":
-            arm(False)
             return uvloop.run(_peak(cell, stack, report.seed + cell.round))
         case "rate":
-            arm(False)
             return uvloop.run(_rate(report, cell, stack))
         case "slow" | "lossy":
-            arm(True)
             with _faults(cell, stack):
                 return uvloop.run(_rate(report, cell, stack))
         case "readers":
-            arm(False)
             return _readers(cell, stack, report.seed)
         case _:
-            native = arm(True)
             assert native, "without it no faults are planned"
             return _lost(cell, asyncio.run(crash(native, stack, loss(cell))))
 
@@ -99,12 +95,11 @@ async def _at_rest(stack: Stack) -> list[str]:
 
 async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
     """A closed loop, after a pilot that tells how many orders fill the time."""
-    pilot = await _run(cell, stack, PILOT.get(cell.protocol, ALONE_PILOT), None, seed)
-    guess = pilot["finished_per_s"] * SECONDS
-    count = int(min(max(guess, FEWEST), MOST))
-    await prepare.top_up(stack, _orders(cell, stack, count, seed))
+    pilot = await _run(cell, stack, await _orders(cell, stack, PILOT.get(cell.protocol, ALONE_PILOT), seed))
+    count = int(min(max(pilot["finished_per_s"] * SECONDS, FEWEST), MOST))
+    work = await _orders(cell, stack, count, seed)
     before = await costs(stack)
-    result = await _run(cell, stack, count, None, seed)
+    result = await _run(cell, stack, work)
     finished = result["confirmed"] + result["refused"]
     return _measured(cell, result, per_order(before, await costs(stack), finished))
 
@@ -112,24 +107,28 @@ async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
 async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
     """An open loop, at a share of the peak that was measured before."""
     peak = reports.peak(report, cell.protocol)
-    assert peak, "peaks are measured first"
-    rate = max(peak.median * cell.level, 1.0)
-    result = await _run(cell, stack, int(max(rate * SECONDS, 30)), rate, report.seed + cell.round)
-    return _measured(cell, result, {})
+    if peak is None:
+        return Measured(cell, 0.0, wrong=["its peak went wrong"])
+    rate, seed = max(peak.median * cell.level, 1.0), report.seed + cell.round
+    work = await _orders(cell, stack, int(max(rate * SECONDS, 30)), seed)
+    return _measured(cell, await _run(cell, stack, work, rate, seed), {})
 
 
-async def _run(cell: Cell, stack: Stack, count: int, rate: float | None, seed: int) -> dict[str, Any]:
+async def _orders(cell: Cell, stack: Stack, count: int, seed: int) -> Orders:
+    """With all the goods and the money that they need."""
     skew, products = SKEW[cell.goods]
-    work = _orders(cell, stack, count, seed)
+    work = Orders(stack, cell.protocol, count, skew=skew, products=products, wait_s=WAIT_S, seed=seed)
     await prepare.top_up(stack, work)
-    in_flight = IN_FLIGHT.get(cell.protocol, ALONE_IN_FLIGHT)
-    options = Options(cell.protocol, count, in_flight, skew, products, rate, wait_s=WAIT_S, seed=seed)
-    return await measure(stack, work, options)
+    return work
 
 
-def _orders(cell: Cell, stack: Stack, count: int, seed: int) -> Orders:
+async def _run(
+    cell: Cell, stack: Stack, work: Orders, rate: float | None = None, seed: int = 1
+) -> dict[str, Any]:
     skew, products = SKEW[cell.goods]
-    return Orders(stack, cell.protocol, count, skew=skew, products=products, wait_s=WAIT_S, seed=seed)
+    in_flight = IN_FLIGHT.get(cell.protocol, ALONE_IN_FLIGHT)
+    options = Options(cell.protocol, work.count, in_flight, skew, products, rate, wait_s=WAIT_S, seed=seed)
+    return await measure(stack, work, options)
 
 
 def _measured(cell: Cell, result: dict[str, Any], cost: dict[str, dict[str, float]]) -> Measured:

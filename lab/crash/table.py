@@ -1,9 +1,6 @@
 """The table: one row after the other on one stack, each written down at once, so that it can be resumed."""
 
 import asyncio
-import os
-import platform
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -12,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from infra.native import Stack as Native
+from lab import kept
 from lab.crash.crash import Result, crash
 from lab.crash.rows import Row
 from lab.stacks import seeded, stack_of
@@ -36,11 +34,6 @@ class Table(msgspec.Struct):
         return [result for result in self.rows if result.wrong]
 
 
-def machine() -> str:
-    system, python = f"{platform.system()} {platform.machine()}", platform.python_version()
-    return f"{system}, {os.cpu_count()} cores, Python {python}"
-
-
 def read(path: Path) -> Table:
     """Raises Trouble."""
     try:
@@ -51,18 +44,10 @@ def read(path: Path) -> Table:
         raise Trouble(f"{path} is not a table: {error}.") from None
 
 
-def write(table: Table, path: Path) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(table), indent=1))
-    os.replace(file.name, path)
-
-
 def begun(folder: Path, command: str, *, resume: bool) -> Table:
     if resume:
         return read(folder / RESULT)
-    return Table(datetime.now(UTC).isoformat(timespec="seconds"), machine(), command, [])
+    return Table(datetime.now(UTC).isoformat(timespec="seconds"), kept.machine(), command, [])
 
 
 def left(table: Table, rows: Sequence[Row]) -> list[Row]:
@@ -80,7 +65,7 @@ async def fill(
     for number, row in enumerate(todo, 1):
         result = await crash(own, stack, row)
         table.rows = [known for known in table.rows if known.row != row] + [result]
-        write(table, folder / RESULT)
+        kept.write(table, folder / RESULT)
         each = (time.monotonic() - began) / number
         tell(result, number, len(todo), each * (len(todo) - number))
 

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from infra.native import Stack, credentials
+from infra.native import Stack
 from lab.state import Stack as Told
 from services.chaos.points import ORCHESTRATOR
 from services.contract.commit import PARTICIPANTS
 from tests.chaos.small_disk import fill, free, small_disk
+from tests.chaos.superuser import superuser
 from tests.e2e.shopper import pause
-from tests.e2e.witness import Witness
+from tests.e2e.witness import Witness, report
 
 RATE, LOAD_S, FULL_S = 60.0, 20.0, 10.0
 SERVERS = ("kafka", *(f"pg-{name}" for name in (*PARTICIPANTS, ORCHESTRATOR)))
@@ -45,19 +46,17 @@ async def test_nothing_is_lost_while_the_disk_is_full(
         verdict = await witness.clean()
     assert await dead_letters(told) == before, "a full disk is no fault of a message"
     ended = native.supervisor.exits(server) - exits
-    with capsys.disabled():
-        print(f"\n  {protocol}, {server}'s disk is full, it ended {ended} times: {verdict}", end="")  # noqa: T201
+    report(capsys, f"{protocol}, {server}'s disk is full, it ended {ended} times", verdict)
 
 
 @contextlib.asynccontextmanager
 async def postgres(native: Stack, told: Told, server: str) -> AsyncIterator[asyncpg.Connection | None]:
     """A superuser's session in this server, if it is one: there will be no new ones."""
-    database = told.databases.get(server.removeprefix("pg-"))
-    if database is None:
+    service = server.removeprefix("pg-")
+    if service not in told.databases:
         yield None
         return
-    password = credentials.load(native.layout.credentials)["postgres"]
-    sql = await asyncpg.connect(database.owner, user="postgres", password=password)
+    sql = await superuser(native, told, service)
     try:
         yield sql
     finally:

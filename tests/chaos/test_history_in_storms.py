@@ -9,6 +9,7 @@ import pytest
 
 from infra.native import Stack
 from lab.history import load
+from tests.e2e import witness
 from tests.e2e.shopper import eventually
 from tests.e2e.test_command import tradeoff
 
@@ -47,9 +48,8 @@ async def test_what_was_told_while_processes_were_killed_holds(
     assert sum(requests.values()) == 1200
     assert requests["ok"] > 600
     assert requests["unknown"] > 0, "somebody died with requests in his hands"
-    with capsys.disabled():
-        killed = ", ".join(VICTIMS.values())
-        print(f"\n  {protocol}, killed {killed}: requests {requests}, no violation", end="")  # noqa: T201
+    killed = ", ".join(VICTIMS.values())
+    witness.report(capsys, f"{protocol}, killed {killed}", f"requests {requests}, no violation")
 
     yes = next(line for told in load(file) for line in told.lines if line.status == 201)
     file.write_text(file.read_text().replace(str(yes.order_id), str(uuid4())))

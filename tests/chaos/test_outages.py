@@ -5,12 +5,12 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
 import httpx
 import pytest
 
-from infra.native import Stack, credentials
+from infra.native import Stack
 from lab.state import Stack as Told
+from tests.chaos.superuser import superuser
 from tests.e2e.shopper import eventually, order, pause, status_of
 from tests.e2e.witness import Witness, report
 
@@ -71,11 +71,7 @@ async def answers(shop: httpx.AsyncClient, path: str) -> int:
 @asynccontextmanager
 async def shut(native: Stack, told: Told, service: str) -> AsyncIterator[None]:
     """Nobody is connected to this service's server, and nobody can connect, but for the audit."""
-    port = told.listeners()[f"postgres-{service}"]
-    password = credentials.load(native.layout.credentials)["postgres"]
-    sql = await asyncpg.connect(
-        host="127.0.0.1", port=port, user="postgres", password=password, database="postgres"
-    )
+    sql = await superuser(native, told, service)
     try:
         await sql.execute(f'ALTER ROLE "{service}" CONNECTION LIMIT 0')
         ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1"

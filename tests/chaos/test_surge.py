@@ -4,13 +4,13 @@ import random
 from collections import Counter
 from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
 
 from lab.audit.run import audit_stack
 from lab.bench import Options, measure
 from lab.client import Answer, Load, Verdict
+from lab.databases import connected
 from lab.state import Stack as Told
 from lab.stats import arrivals
 from lab.workload import Orders, address
@@ -70,20 +70,12 @@ async def offer(told: Told, work: Orders, rate: float) -> tuple[list[UUID], int]
 
 
 async def finished_per_s(told: Told, orders: list[UUID]) -> float:
-    sql = await asyncpg.connect(told.databases["order"].audit)
-    try:
-        took = (
-            "SELECT extract(epoch FROM max(ended_at) - min(created_at)) FROM orders WHERE order_id = ANY($1)"
-        )
-        return len(orders) / float(await sql.fetchval(took, orders))
-    finally:
-        await sql.close()
+    took = "SELECT extract(epoch FROM max(ended_at) - min(created_at)) FROM orders WHERE order_id = ANY($1)"
+    async with connected(told, ["order"]) as databases:
+        return len(orders) / float(await databases["order"].fetchval(took, orders))
 
 
 async def ends(told: Told, orders: list[UUID]) -> Counter[str]:
-    sql = await asyncpg.connect(told.databases["order"].audit)
-    try:
-        found = "SELECT status, count(*) FROM orders WHERE order_id = ANY($1) GROUP BY status"
-        return Counter({row["status"]: row["count"] for row in await sql.fetch(found, orders)})
-    finally:
-        await sql.close()
+    found = "SELECT status, count(*) FROM orders WHERE order_id = ANY($1) GROUP BY status"
+    async with connected(told, ["order"]) as databases:
+        return Counter({row["status"]: row["count"] for row in await databases["order"].fetch(found, orders)})

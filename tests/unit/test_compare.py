@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
+from lab import kept
 from lab.compare import report as reports
 from lab.compare import view
 from lab.compare.chart import Bar, Group, bars, number
@@ -71,7 +72,7 @@ def test_what_is_measured_is_not_measured_again_but_what_went_wrong_is() -> None
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     report, path = filled(), tmp_path / "deep" / "result.json"
-    reports.write(report, path)
+    kept.write(report, path)
     assert reports.read(path) == report
     assert [file.name for file in path.parent.iterdir()] == ["result.json"]
 
@@ -91,7 +92,7 @@ def test_what_is_no_result_is_told_from_one(tmp_path: Path, text: str | None, wh
 def test_a_result_of_another_schema_is_not_compared(tmp_path: Path) -> None:
     report, path = filled(), tmp_path / "result.json"
     report.schema += 1
-    reports.write(report, path)
+    kept.write(report, path)
     with pytest.raises(Trouble, match="schema"):
         reports.read(path)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import kept
 from lab.crash import page, rows, table
 from lab.crash.crash import Result
 from lab.crash.rows import CHOSEN, MODES, PARTITION, SPLITTING, Row
@@ -87,7 +88,7 @@ def test_what_was_done_is_not_done_again_but_what_failed_is(tmp_path: Path) -> N
     first, second, third = CHOSEN[:3]
     begun = table.begun(tmp_path, "tradeoff chaos", resume=False)
     begun.rows += [result(first), result(second, "order x is paid twice")]
-    table.write(begun, tmp_path / table.RESULT)
+    kept.write(begun, tmp_path / table.RESULT)
     again = table.begun(tmp_path, "", resume=True)
     assert again == begun
     assert table.left(again, [first, second, third]) == [second, third]
