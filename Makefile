@@ -54,7 +54,7 @@ storms: python ## fifteen more minutes: processes and servers die, pause, run ou
 	@$(NATIVE) install --dev --locust
 	@STORMS_ALL=$(ALL) $(BIN)/pytest tests/chaos tests/lab
 
-chaos: python ## a table: who is lost at which step, and what it cost; five minutes. ROWS=--all: every step, hours
+chaos: python ## a table: who is lost at which step, and what it cost; five minutes. ROWS='--all --stacks 3': every step
 	@$(NATIVE) install
 	@$(BIN)/tradeoff chaos --own $(ROWS)
 

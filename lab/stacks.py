@@ -13,7 +13,10 @@ from infra.native import Stack as Native
 from lab import prepare
 from lab.state import Stack, Trouble, directory, load, parse
 
-OWN_PORT_OFFSET = 3000
+OWN_PORT_OFFSET, APART = 3000, 200
+"""Of the first stack of a command's own, and what each next one's ports are higher by."""
+
+MOST = 6
 
 
 async def seeded(stack: Stack) -> None:
@@ -44,13 +47,17 @@ def arm(started: Native, *, armed: bool) -> None:
 
 
 @contextmanager
-def stack_of(*, own: bool) -> Iterator[tuple[Stack, Native]]:
-    """The running stack, or one in a temporary folder that is gone afterwards. Raises Trouble."""
+def stack_of(*, own: bool, number: int = 0) -> Iterator[tuple[Stack, Native]]:
+    """The running stack, or one in a temporary folder that is gone afterwards. Raises Trouble.
+
+    Own ones with different numbers, below MOST, stand beside one another.
+    """
     if not own:
         yield load(), native()
         return
     with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="tradeoff-") as folder:
-        started = Native(Path(folder), port_offset=OWN_PORT_OFFSET, environment={"CHAOS": "1"})
+        offset = OWN_PORT_OFFSET + number * APART
+        started = Native(Path(folder), port_offset=offset, environment={"CHAOS": "1"})
         try:
             try:
                 started.up()

@@ -16,7 +16,8 @@ from lab.crash.page import page
 from lab.crash.soak import Outcome, soak
 from lab.options import VIOLATED, Json, troubles
 from lab.screen import emit, out
-from lab.stacks import native, seeded, stack_of
+from lab.stacks import MOST, native, seeded, stack_of
+from lab.state import Trouble
 from lab.workload import PROTOCOLS
 from services.chaos.points import NAMES
 from services.contract.commit import Protocol
@@ -78,6 +79,7 @@ def chaos_command(
     all: Annotated[bool, typer.Option("--all", help="Every step in every mode: hours.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the table that is there.")] = False,
     own: Annotated[bool, typer.Option(help=OWN)] = False,
+    stacks: Annotated[int, typer.Option(min=1, max=MOST, help="So many of its own share the rows.")] = 1,
     out_folder: Annotated[Path, typer.Option("--out", help="Where the table is written.")] = REPORTS,
 ) -> None:
     """One row for each protocol, step and mode: what was in doubt, what recovered, what was lost.
@@ -85,6 +87,8 @@ def chaos_command(
     Every row is written to result.json at once, and to index.html. Exit code 1: something was lost.
     """
     with troubles():
+        if stacks > 1 and not own:
+            raise Trouble("There is one running stack. Several of its own: --own.")
         chosen = rows.select(
             rows.every() if all else rows.CHOSEN, protocols.split(","), points.split(","), modes.split(",")
         )
@@ -94,7 +98,7 @@ def chaos_command(
         filled = table.begun(out_folder, command, resume=resume)
         out.print(f"{len(table.left(filled, chosen))} rows of {len(chosen)}")
         try:
-            table.run(filled, chosen, out_folder, view.show_row, own=own)
+            table.run(filled, chosen, out_folder, view.show_row, own=own, stacks=stacks)
         finally:
             if filled.rows:
                 (out_folder / table.PAGE).write_text(page(filled), encoding="utf-8")

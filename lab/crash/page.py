@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from lab.crash.crash import Result
+from lab.crash.rows import MODES
 from lab.crash.table import Table
 from lab.workload import PROTOCOLS
 
@@ -39,7 +40,7 @@ Again: <code>{escape(table.command)}</code></p>
 <h2>By protocol</h2>
 {_table(("protocol", "#rows", "#longest in doubt, s", "#slowest recovery, s", "where"), _summary(table))}
 <h2>Every row</h2>
-{_table(HEAD, map(_row, table.rows))}
+{_table(HEAD, map(_row, sorted(table.rows, key=_place)))}
 </html>
 """
 
@@ -63,6 +64,10 @@ def _summary(table: Table) -> Iterable[str]:
                 slowest.recovery_s,
                 _code(slowest.at),
             )
+
+
+def _place(result: Result) -> tuple[int, str, int]:
+    return PROTOCOLS.index(result.protocol), result.at, MODES.index(result.mode)
 
 
 def _row(result: Result) -> str:

@@ -1,9 +1,11 @@
-"""The table: one row after the other on one stack, each written down at once, so that it can be resumed."""
+"""The table: row after row, on one stack or several, each written down at once, so that it can be resumed."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -57,19 +59,26 @@ def left(table: Table, rows: Sequence[Row]) -> list[Row]:
 
 
 async def fill(
-    table: Table, rows: Sequence[Row], folder: Path, tell: Tell, stack: Stack, own: Native
+    table: Table, rows: Sequence[Row], folder: Path, tell: Tell, stacks: Sequence[tuple[Stack, Native]]
 ) -> None:
-    """Runs what is left of these rows."""
-    await seeded(stack)
-    began, todo = time.monotonic(), left(table, rows)
-    for number, row in enumerate(todo, 1):
-        result = await crash(own, stack, row)
-        table.rows = [known for known in table.rows if known.row != row] + [result]
-        kept.write(table, folder / RESULT)
-        each = (time.monotonic() - began) / number
-        tell(result, number, len(todo), each * (len(todo) - number))
+    """Runs what is left of these rows; a stack that is done with one takes the next."""
+    todo = left(table, rows)
+    began, waiting, done = time.monotonic(), iter(todo), count(1)
+
+    async def take(stack: Stack, own: Native) -> None:
+        await seeded(stack)
+        for row in waiting:
+            result = await crash(own, stack, row)
+            table.rows = [known for known in table.rows if known.row != row] + [result]
+            kept.write(table, folder / RESULT)
+            number = next(done)
+            each = (time.monotonic() - began) / number
+            tell(result, number, len(todo), each * (len(todo) - number))
+
+    await asyncio.gather(*(take(stack, own) for stack, own in stacks))
 
 
-def run(table: Table, rows: Sequence[Row], folder: Path, tell: Tell, *, own: bool) -> None:
-    with stack_of(own=own) as (stack, its):
-        asyncio.run(fill(table, rows, folder, tell, stack, its))
+def run(table: Table, rows: Sequence[Row], folder: Path, tell: Tell, *, own: bool, stacks: int) -> None:
+    with ExitStack() as standing:
+        found = [standing.enter_context(stack_of(own=own, number=number)) for number in range(stacks)]
+        asyncio.run(fill(table, rows, folder, tell, found))

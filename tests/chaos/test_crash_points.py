@@ -8,42 +8,49 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from infra.native import Stack
-from lab.crash.crash import crash
+from lab.crash import table
 from lab.crash.rows import CHOSEN, PARTITION, Row
 from lab.crash.view import line
 from lab.state import Stack as Told
 from lab.workload import CUSTOMERS
 from tests.e2e.shopper import eventually, pause
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("seeded", "chaotic")]
-
 ROBBED = f"customer-{CUSTOMERS:06d}"
+TRADEOFF = [sys.executable, "-m", "lab.cli"]
 
 
-@pytest.mark.parametrize("row", CHOSEN, ids=" ".join)
-async def test_nothing_is_lost_at(
-    native: Stack, told: Told, row: Row, capsys: pytest.CaptureFixture[str]
-) -> None:
-    result = await crash(native, told, row)
-    assert result.wrong == []
-    assert result.lost and result.acknowledged
-    assert (result.split > 0) == (row.mode == PARTITION)
-    with capsys.disabled():
-        print(f"\n  {line(result)}", end="")  # noqa: T201 - what a reader wants
+@pytest.mark.timeout(600)
+async def test_nothing_is_lost_at_any_chosen_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On two stacks of the command's own, which share the rows."""
+    command = [*TRADEOFF, "chaos", "--own", "--stacks", "2", "--out", str(tmp_path)]
+    chaos = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    said, _ = await chaos.communicate()
+    assert chaos.returncode == 0, said.decode()
+    rows = table.read(tmp_path / table.RESULT).rows
+    assert {one.row for one in rows} == set(CHOSEN) and len(rows) == len(CHOSEN)
+    for one in rows:
+        assert one.lost and one.acknowledged and not one.wrong
+        assert (one.split > 0) == (one.mode == PARTITION)
+        with capsys.disabled():
+            print(f"\n  {line(one)}", end="")  # noqa: T201 - what a reader wants
+    assert "No row lost anything." in (tmp_path / table.PAGE).read_text()
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("seeded", "chaotic")
 async def test_money_that_is_gone_afterwards_is_a_loss(native: Stack, told: Told) -> None:
     """The command says so, by its exit code, too."""
     row = Row("2pc", "payment@before-commit", "restart")
-    words = ["-c", "from lab.cli import app; app()", *row.command.split()[1:], "--json"]
     crashing = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *words,
+        *TRADEOFF,
+        *row.command.split()[1:],
+        "--json",
         env={**os.environ, "TRADEOFF_STATE": str(native.layout.state)},
         stdout=subprocess.PIPE,
     )
