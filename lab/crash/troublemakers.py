@@ -28,7 +28,7 @@ async def troublemakers(stack: Stack, protocol: str) -> AsyncIterator[None]:
                             "items": [{"sku": sku, "quantity": quantity}],
                             "protocol": protocol,
                         }
-                        headers = {"Idempotency-Key": f'"{uuid4()}"', "Prefer": "wait=2"}
+                        headers = {"Idempotency-Key": f'"{uuid4()}"', "Prefer": "wait=10"}
                         answer = await shop.post("/orders", json=order, headers=headers)
                         if answer.status_code == 201:
                             await shop.post(f"/orders/{answer.json()['order_id']}/cancel")

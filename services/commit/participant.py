@@ -10,7 +10,7 @@ longer than `LOCK_WAIT_S`, and those who decide never wait for a connection behi
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar, assert_never
@@ -31,7 +31,8 @@ from orchestrator.core.exchange import (
     State,
     Voted,
 )
-from orchestrator.core.participant import NEVER, Act, Branch, Verb, after, decide, read_gid, vote
+from orchestrator.core.participant import Act, Branch, Verb, after, decide, vote
+from services.commit.records import Known, Note, Records
 from services.runtime.database import AWAY, CONTENDED, Database
 from services.runtime.ids import is_uuid
 
@@ -47,23 +48,12 @@ WORKING, DECIDING = 8, 4
 """Connections for those who wait for locks, and for those whom they wait for."""
 
 TRIES = 50
-DEAD_AFTER_S = 3.0
-"""A service of which no replica has shown itself for so long was down; its peers must be more patient."""
-
 LOST = (*CONTENDED, asyncpg.DuplicateObjectError)
 OVERTAKEN = (
     asyncpg.UndefinedObjectError,  # "does not exist": committed or rolled back, by whom only the marker tells
     asyncpg.ObjectNotInPrerequisiteStateError,  # another connection is at it; or a lock was not got in time
 )
 
-READ = """
-    SELECT a.id::text, p.gid, b.outcome, b.epoch, b.number, n.epoch, n.number,
-        p.prepared < w.since OR w.until < clock_timestamp() - make_interval(secs => $2)
-    FROM unnest($1::uuid[]) AS a (id) CROSS JOIN awake w
-    LEFT JOIN branches b ON b.transaction_id = a.id LEFT JOIN precommits n ON n.transaction_id = a.id
-    LEFT JOIN pg_prepared_xacts p ON p.database = current_database()
-        AND split_part(split_part(p.gid, '/', 1), ':', 2) = a.id::text
-"""
 BEGIN = """
     BEGIN; SET LOCAL lock_timeout = {wait}; -- Nobody sees what is prepared: who undoes it must wait for it.
     SELECT pg_advisory_xact_lock(hashtextextended(s, 0)) FROM unnest('{{{subjects}}}'::text[]) s ORDER BY s;
@@ -80,13 +70,6 @@ BURY = """
     ON CONFLICT (transaction_id) DO UPDATE SET epoch = excluded.epoch, number = excluded.number
     WHERE b.outcome = 'aborted' AND (b.epoch, b.number) < (excluded.epoch, excluded.number)
 """
-NOTE = """
-    INSERT INTO precommits SELECT '{id}', {round.epoch}, {round.number} WHERE EXISTS (
-        SELECT FROM pg_prepared_xacts WHERE gid = '{gid}' AND database = current_database())
-    ON CONFLICT (transaction_id) DO UPDATE SET
-        (epoch, number, created_at) = (excluded.epoch, excluded.number, excluded.created_at)
-"""
-
 W = TypeVar("W")
 
 Work = Callable[[asyncpg.Connection, Sequence[W]], Awaitable[Sequence[Refusal]]]
@@ -119,15 +102,6 @@ class Call(Generic[W]):
     subjects: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """`recovering`: this service has been down since it voted."""
-
-    branch: Branch
-    gid: str = ""
-    recovering: bool = False
-
-
 class Participant(Generic[W]):
     """One service of a commit. Every public promise of this module is `handle`'s."""
 
@@ -135,6 +109,7 @@ class Participant(Generic[W]):
         self._name, self._work, self._script, self._committed = name, work, script, committed
         self._working = Database(url, pool_size=WORKING)
         self.deciding = Database(url, pool_size=DECIDING)
+        self._records = Records(self.deciding)
         self.noted: list[str] = []
         """Transactions whose notes are of no use any more."""
 
@@ -149,7 +124,7 @@ class Participant(Generic[W]):
             for id, [number, *others] in mine.items()
             if not others and (assumed := _assumed(calls[number]))
         }
-        known |= await self._read(mine.keys() - known.keys())
+        known |= await self._records.read(mine.keys() - known.keys())
         answers: dict[int, Answer] = {}
         committed: list[str] = []
 
@@ -175,13 +150,6 @@ class Participant(Generic[W]):
         await self._working.close()
         await self.deciding.close()
 
-    async def _read(self, ids: Collection[str]) -> dict[str, Known]:
-        if not ids:
-            return {}
-        async with self.deciding.connection() as sql:
-            rows = await sql.fetch(READ, list(ids), DEAD_AFTER_S)
-        return {id: _known(*durable) for id, *durable in rows}
-
     async def _answer(self, call: Call[W], known: Known, until: float) -> tuple[Answer, Known]:
         round, lost = call.request.round, False
         for turn in range(TRIES):
@@ -200,7 +168,7 @@ class Participant(Generic[W]):
                     if done and (branch := after(known.branch, act)):
                         known = replace(known, branch=branch, gid=_gid(call, act.round))
                     else:
-                        known = (await self._read([call.id]))[call.id]
+                        known = await self._records.read_one(call.id)
                 case answer:
                     return Voted(self._name, round, answer), known
         raise TimeoutError(f"{call.id}: the others are always quicker")
@@ -216,7 +184,7 @@ class Participant(Generic[W]):
                 return await self._say(f"ROLLBACK PREPARED '{gid}'"), ()
             case Verb.PRECOMMIT:
                 # Not `after` this: it may have been rolled back while the note was written.
-                await self._say(NOTE.format(id=call.id, round=act.round, gid=gid))
+                await self._records.note(Note(call.id, act.round, gid))
                 return False, ()
             case Verb.BURY:
                 return await self._say(BURY.format(id=call.id, round=act.round, wait=_wait(until))), ()
@@ -286,14 +254,3 @@ def _assumed(call: Call[Any]) -> Known | None:
 def _wait(until: float) -> str:
     """Zero would be for ever."""
     return str(max(1, int(1000 * (until - time.monotonic()))))
-
-
-def _known(gid: str | None, outcome: str | None, e: int, n: int, pe: int, pn: int, recovering: bool) -> Known:
-    name = read_gid(gid or "")
-    branch = Branch(
-        prepared=name and name[1],
-        precommitted=None if pe is None else Round(pe, pn),
-        committed=Round(e, n) if outcome == "committed" else None,
-        buried=Round(e, n) if outcome == "aborted" else NEVER,
-    )
-    return Known(branch, gid or "", bool(recovering))

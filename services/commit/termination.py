@@ -32,7 +32,8 @@ from orchestrator.core import termination
 from orchestrator.core.commit import Send, TimedOut
 from orchestrator.core.exchange import Acked, Round, State
 from orchestrator.core.participant import read_gid
-from services.commit.participant import DEAD_AFTER_S, OURS
+from services.commit.participant import OURS
+from services.commit.records import DEAD_AFTER_S
 from services.commit.route import ParticipantRoute
 from services.contract.commit import PARTICIPANTS, PATH, Asked, Batch, Told, Verb, read_answers
 from services.runtime.database import RETRIABLE

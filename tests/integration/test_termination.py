@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from infra.native import Stack
-from services.commit.participant import DEAD_AFTER_S
+from services.commit.records import DEAD_AFTER_S
 from services.commit.route import read
 from services.commit.termination import BEAT, Terminator
 from services.contract.commit import PARTICIPANTS, Refused, Told, Work
