@@ -26,11 +26,19 @@ REPORTS, SOAKED = Path("reports/chaos"), Path("reports/soak")
 ROUNDS = "rounds.jsonl"
 
 Mode = Literal[
-    "restart", "takeover", "pause", "pg-order", "pg-inventory", "pg-payment", "pg-orchestrator", "partition"
+    "restart",
+    "takeover",
+    "pause",
+    "away",
+    "pg-order",
+    "pg-inventory",
+    "pg-payment",
+    "pg-orchestrator",
+    "partition",
 ]
 BY = "By default the simplest that comes to this step."
 HOW = (
-    "It dies and comes back; dies and stays away; stands still for a while; "
+    "It dies and comes back; dies and stays away; stands still for a while; dies with all of its role; "
     "is held while a server dies; or is cut off."
 )
 OWN = (

@@ -76,7 +76,7 @@ async def crash(native: Native, stack: Stack, row: Row) -> Result:
     began = time.monotonic()
     with Faults(stack) as faults:
         await asyncio.to_thread(faults.put, row.role)  # or the stack takes none
-        async with _watched(stack) as doubts:
+        async with watched(stack) as doubts:
             witness = Witness(stack, RATE, LOAD_S, row.protocol)
             await asyncio.sleep(AHEAD_S)
             lost, wrong = await _lose(Ground(native, stack, faults), row)
@@ -123,7 +123,7 @@ async def _lose(ground: Ground, row: Row) -> tuple[Lost, list[str]]:
 
 
 @asynccontextmanager
-async def _watched(stack: Stack) -> AsyncIterator[Doubts]:
+async def watched(stack: Stack) -> AsyncIterator[Doubts]:
     doubts = Doubts(stack)
     watching = asyncio.create_task(doubts.watch())
     try:

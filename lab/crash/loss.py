@@ -13,7 +13,7 @@ import httpx
 
 from infra.native import Stack as Native
 from lab.crash.partition import SIDES
-from lab.crash.rows import PARTITION, Row
+from lab.crash.rows import AWAY, PARTITION, Row
 from lab.doubt import in_doubt
 from lab.faults import Faults, point
 from lab.state import Stack, Trouble
@@ -22,6 +22,9 @@ from services.chaos.points import ORCHESTRATOR
 REACHED_S = 20.0
 PAUSED_S = 8.0
 """Longer than any lease, and than Kafka's patience with a silent member."""
+
+AWAY_S = 8.0
+"""Longer than participants of three-phase commit wait for a coordinator before they do without."""
 
 Recovered = Callable[[], Awaitable[None]]
 """Returns when all that was under way has ended."""
@@ -67,6 +70,8 @@ async def lose(ground: Ground, row: Row, recovered: Recovered) -> Lost:
             return await _take_over(ground, row, recovered)
         case "pause":
             return await _pause(ground, row, recovered)
+        case mode if mode == AWAY:
+            return await _stay_away(ground, row, recovered)
         case mode if mode == PARTITION:
             return await _part(ground, row, recovered)
         case server:
@@ -92,6 +97,22 @@ async def _take_over(ground: Ground, row: Row, recovered: Recovered) -> Lost:
     finally:
         await asyncio.to_thread(supervisor.start, who)
         await ground.ready(who)
+
+
+async def _stay_away(ground: Ground, row: Row, recovered: Recovered) -> Lost:
+    """With all of its role, so that nobody takes over until they are back."""
+    _, died = await _die(ground, row)
+    supervisor, names = ground.native.supervisor, ground.replicas(row.role)
+    try:
+        await asyncio.to_thread(supervisor.stop, *names)
+        await asyncio.sleep(max(0.0, AWAY_S - (time.monotonic() - died)))
+    finally:
+        for name in names:
+            await asyncio.to_thread(supervisor.start, name)
+    for name in names:
+        await ground.ready(name)
+    await recovered()
+    return Lost(f"every {row.role}", time.monotonic() - died)
 
 
 async def _pause(ground: Ground, row: Row, recovered: Recovered) -> Lost:

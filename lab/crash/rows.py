@@ -14,10 +14,11 @@ THREE_PHASE = "3pc"
 PROCESS_MODES = ("restart", "takeover", "pause")
 SERVERS = tuple(f"pg-{name}" for name in (*PARTICIPANTS, ORCHESTRATOR))
 PARTITION = "partition"
-MODES = (*PROCESS_MODES, *SERVERS, PARTITION)
+AWAY = "away"
+MODES = (*PROCESS_MODES, AWAY, *SERVERS, PARTITION)
 """Who comes to the step dies and is started again; dies and stays away until others have done its work; is
-stopped (SIGSTOP) until they have, and then goes on; is held there while this server dies; or goes on in a
-network that is in two parts."""
+stopped (SIGSTOP) until they have, and then goes on; dies with all of its role, who stay away for a while; is
+held there while this server dies; or goes on in a network that is in two parts."""
 
 SPLITTING = f"{ORCHESTRATOR}@after-force:pre-committing"
 """All have voted yes, and nobody has heard more. Three-phase commit does not survive a partition now."""
@@ -59,6 +60,7 @@ CHOSEN = (
     Row("2pc", "orchestrator@before-force:committing", "pause"),
     Row("2pc", "orchestrator@before-force:committing", "pg-orchestrator"),
     Row("2pc", "orchestrator@after-force:committing", "pg-payment"),
+    Row("2pc", "orchestrator@before-force:committing", "away"),
     Row("2pc-group", "payment@after-work", "restart"),
     Row("2pc-group", "orchestrator@before-force:committing", "takeover"),
     Row("2pc-group", "orchestrator@after-force:committing", "pg-order"),
@@ -68,6 +70,7 @@ CHOSEN = (
     Row("3pc", "order@after-pre-commit", "restart"),
     Row("3pc", "orchestrator@after-force:pre-committing", "takeover"),
     Row("3pc", "orchestrator@before-force:committing", "pause"),
+    Row("3pc", "orchestrator@before-force:committing", "away"),
     Row("3pc", "orchestrator@after-force:pre-committing", "pg-inventory"),
     Row("3pc", SPLITTING, PARTITION),
 )
@@ -75,12 +78,12 @@ CHOSEN = (
 
 
 def every() -> Iterator[Row]:
-    """All steps of all protocols in all modes; servers die while an orchestrator is at one of its steps."""
+    """All steps of all protocols in all modes; at an orchestrator's steps servers die, too, and all of its kind."""
     for protocol in PROTOCOLS:
         for at in points(protocol):
             yield from (Row(protocol, at, mode) for mode in PROCESS_MODES)
             if at.startswith(ORCHESTRATOR) and (protocol != SAGA or "@before-send" in at):
-                yield from (Row(protocol, at, server) for server in SERVERS)
+                yield from (Row(protocol, at, mode) for mode in (AWAY, *SERVERS))
     yield Row(THREE_PHASE, SPLITTING, PARTITION)
 
 

@@ -31,7 +31,10 @@ async def troublemakers(stack: Stack, protocol: str) -> AsyncIterator[None]:
                         headers = {"Idempotency-Key": f'"{uuid4()}"', "Prefer": "wait=10"}
                         answer = await shop.post("/orders", json=order, headers=headers)
                         if answer.status_code == 201:
-                            await shop.post(f"/orders/{answer.json()['order_id']}/cancel")
+                            order_id = answer.json()["order_id"]
+                            await shop.post(f"/orders/{order_id}/cancel")
+                            # An odd number of requests: of two replicas in turn each gets a cancellation.
+                            await shop.get(f"/orders/{order_id}")
                 await asyncio.sleep(EVERY_S)
 
         making = asyncio.create_task(order_and_cancel())

@@ -14,6 +14,7 @@ from lab.workload import PROTOCOLS
 SAYS = {
     "restart": "dies and is started again",
     "takeover": "dies and stays away",
+    "away": "dies, and all others like it, and they stay away",
     "pause": "stands still (SIGSTOP), then goes on",
     "partition": "goes on in a network in two parts",
 }
