@@ -2,9 +2,11 @@
 
 import random
 import secrets
+import time
 from collections import Counter
 from typing import NamedTuple, get_args
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import msgspec
 
@@ -23,6 +25,11 @@ NOTHING = range(999_900, 999_910)
 """Ranks of products of which nothing is left, and of customers who have no money."""
 
 BUSY = (429, 502, 503, 504)
+
+
+def from_now_on() -> UUID:
+    """Less than the id of any order that is placed later: they are UUIDs of version 7."""
+    return UUID(int=(time.time_ns() // 1_000_000) << 80)
 
 
 def address(stack: Stack) -> tuple[str, int]:

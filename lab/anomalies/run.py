@@ -1,7 +1,6 @@
 """Orders, some of which have to be refused, and beside them a reader that looks as often as it can."""
 
 import asyncio
-import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from lab.seed import CURRENCY, catalogue_has, customer, import_rows, sku
 from lab.shop import Shop
 from lab.state import SERVICES, Stack, Trouble
 from lab.stats import summary
-from lab.workload import NOTHING, Orders
+from lab.workload import NOTHING, Orders, from_now_on
 
 HOPELESS = 0.2
 WAIT_S = 30
@@ -44,11 +43,13 @@ class Seen:
         self.off.update(cut.off)
 
 
-def anomalies(stack: Stack, protocol: str, orders: int, in_flight: int, seed: int) -> dict[str, Any]:
-    """Everything that `--json` prints."""
+def anomalies(
+    stack: Stack, protocol: str, orders: int, in_flight: int, seed: int, rate: float | None = None
+) -> dict[str, Any]:
+    """Everything that `--json` prints. With a `rate`, so many orders come a second."""
     prepare.seed_missing(stack)
     _have_nothing(stack)
-    return uvloop.run(_anomalies(stack, protocol, orders, in_flight, seed))
+    return uvloop.run(_anomalies(stack, Options(protocol, orders, in_flight, rate=rate, seed=seed)))
 
 
 def _have_nothing(stack: Stack) -> None:
@@ -64,14 +65,16 @@ def _have_nothing(stack: Stack) -> None:
     asyncio.run(catalogue_has(stack, [str(row["sku"]) for row in goods]))
 
 
-async def _anomalies(stack: Stack, protocol: str, orders: int, in_flight: int, seed: int) -> dict[str, Any]:
-    work = Orders(stack, protocol, orders, skew=0.0, wait_s=WAIT_S, seed=seed, hopeless=HOPELESS)
+async def _anomalies(stack: Stack, options: Options) -> dict[str, Any]:
+    protocol = options.protocol
+    work = Orders(
+        stack, protocol, options.orders, skew=0.0, wait_s=WAIT_S, seed=options.seed, hopeless=HOPELESS
+    )
     await prepare.top_up(stack, work)
-    since = UUID(int=(time.time_ns() // 1_000_000) << 80)  # the orders' ids are UUIDs of version 7
-    seen, over = Seen(), asyncio.Event()
+    since, seen, over = from_now_on(), Seen(), asyncio.Event()
     reading = asyncio.create_task(_read(stack, since, seen, over))
     try:
-        load = await measure(stack, work, Options(protocol, orders, in_flight, floor=False, audit=False))
+        load = await measure(stack, work, options)
     finally:
         over.set()
         await reading

@@ -1,19 +1,18 @@
 """The comparison as a page of its own: no script, nothing fetched; for light and dark, phone and paper."""
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from html import escape
 
-from lab.anomalies.counts import READERS
+from lab.compare import losses
 from lab.compare import report as reports
 from lab.compare.chart import INK, Bar, Group, alone, bars, number
 from lab.compare.curves import Axis, Curve, Point, curves
-from lab.compare.plan import IN_FAULTS, LEVELS, SKEW, Kind
+from lab.compare.plan import LEVELS, SKEW, Kind
 from lab.compare.reading import reading
 from lab.compare.report import Measured, Report
-from lab.crash.crash import AHEAD_S, LOAD_S, RATE
+from lab.compare.table import table
 from lab.stats import SHARES
-from lab.witness import SLICE_S
 from lab.workload import PROTOCOLS
 
 STYLE = """
@@ -52,15 +51,19 @@ Again: <code>{escape(report.command)}</code></p>
 {_latency(report)}
 {_against_throughput(report)}
 {_distribution(report)}
+{_acknowledged(report)}
 <h2>What an order costs</h2>
 {_costs(report)}
+<h2>How long others do without</h2>
+{_held(report)}
 <h2>When something dies</h2>
-{_deaths(report)}
-{_timeline(report, "coordinator-dies", "the orchestrator")}
-{_timeline(report, "participant-dies", "the payment")}
-{_hardships(report)}
+{losses.deaths(report)}
+{losses.away(report)}
+{losses.timeline(report, "coordinator-dies", "the orchestrator")}
+{losses.timeline(report, "participant-dies", "the payment")}
+{losses.hardships(report)}
 <h2>What a reader sees meanwhile</h2>
-{_readers(report)}
+{losses.readers(report)}
 <h2>Every run</h2>
 {_everything(report)}
 </html>
@@ -95,8 +98,20 @@ def _peaks(report: Report) -> str:
     ]
     return (
         bars("Finished orders a second, as fast as they go (the line: least and most of the rounds)", groups)
-        + f"<p>{words}</p>"
+        + f"<p>{words}</p>{_paired(report)}"
     )
+
+
+def _paired(report: Report) -> str:
+    """The protocols of each round beside one another: a slow minute of the machine is all of theirs."""
+
+    def told(goods: str, protocol: str) -> str:
+        found = reports.spread(report.paired.get(goods, {}).get(protocol, ()))
+        return f"{number(found.median)} ({number(found.least)} to {number(found.most)})" if found else ""
+
+    head = (f"so many times as fast as {reports.BASE} in the same round", *PROTOCOLS)
+    rows = [(words, *(told(goods, one) for one in PROTOCOLS)) for goods, words in GOODS.items()]
+    return table(head, rows) if any(report.paired.values()) else ""
 
 
 def _latency(report: Report) -> str:
@@ -141,20 +156,44 @@ def _distribution(report: Report) -> str:
     return curves(f"Distribution of latency at {LEVELS[1]:.0%} of the peak", across, up, drawn)
 
 
-def _timeline(report: Report, kind: Kind, who: str) -> str:
-    def points(protocol: str) -> list[Point]:
-        counts = [one.timeline for one in reports.of(report, kind, protocol)][-1:]
-        return [(SLICE_S * at, count / SLICE_S) for line in counts for at, count in enumerate(line)]
+def _acknowledged(report: Report) -> str:
+    def group(kind: Kind, what: str, share: str) -> Group:
+        found = [Bar(one, reports.latency(report, one, LEVELS[1], share, kind)) for one in PROTOCOLS]
+        return Group(f"{what}: {share}", found)
 
-    load = f"{RATE:.0f} orders a second for {LOAD_S:.0f} s, the loss soon after {AHEAD_S:.0f} s"
-    title = f"Answers while {who} dies: {load}"
-    drawn = [Curve(one, points(one)) for one in PROTOCOLS]
-    return curves(title, Axis("seconds"), Axis("answers a second"), drawn)
+    titles: dict[Kind, str] = {"acknowledged": "until the order is accepted", "rate": "until it is final"}
+    groups = [group(kind, what, share) for kind, what in titles.items() for share in ("p50", "p99")]
+    return bars(
+        f"Milliseconds for who waits for acceptance, and for the outcome, at {LEVELS[1]:.0%} of the peak",
+        groups,
+    )
+
+
+def _held(report: Report) -> str:
+    titles = {"stock": "goods", "money": "money"}
+    groups = [
+        Group(
+            f"{words}: {share}",
+            [Bar(one, reports.held(report, one, LEVELS[1], what, share)) for one in PROTOCOLS],
+        )
+        for what, words in titles.items()
+        for share in ("p50", "p99")
+    ]
+    words = (
+        "By a saga goods are set aside until they are sold, and money is taken that may have to go back; "
+        "nobody waits for either. By a commit the rows are locked from the vote until the participant has "
+        "committed: whoever wants the same product or account waits, unless he is in the same transaction."
+    )
+    return (
+        bars(f"Milliseconds that an order holds them, at {LEVELS[1]:.0%} of each protocol's own peak", groups)
+        + f"<p>{words}</p>"
+    )
 
 
 def _costs(report: Report) -> str:
     titles = {
         "cpu": "CPU of all parts at the peak, microseconds",
+        "messages": "messages between the services at the peak, answers included",
         "commits": "commits at the peak, all databases",
         "wal_bytes": "write-ahead log at the peak, bytes",
         "fsyncs": "times the log was made durable (fsync), at the peak",
@@ -165,77 +204,12 @@ def _costs(report: Report) -> str:
     )
 
 
-def _deaths(report: Report) -> str:
-    titles: dict[Kind, str] = {
-        "coordinator-dies": "the orchestrator dies when all that could say no has said yes",
-        "participant-dies": "the payment dies with the charge in its hands",
-    }
-
-    def group(kind: Kind, what: str, value: Callable[[Measured], float]) -> Group:
-        found = [Bar(one, reports.spread(map(value, reports.of(report, kind, one)))) for one in PROTOCOLS]
-        return Group(f"{titles[kind]}: {what}", found)
-
-    return bars(
-        "Seconds until all is well again; whoever died is started again",
-        [
-            group(kind, what, value)
-            for kind in titles
-            for what, value in (
-                ("longest in doubt", lambda one: one.in_doubt_s),
-                ("recovered", lambda one: one.recovery_s),
-            )
-        ],
-    )
-
-
-def _hardships(report: Report) -> str:
-    titles: dict[Kind, str] = {
-        "rate": "undisturbed",
-        "slow": "every transaction of the payment takes 200 ms longer",
-        "lossy": "2 % of the orchestrator's requests are lost, 2 % come twice",
-    }
-
-    def group(kind: Kind, share: str) -> Group:
-        found = [
-            Bar(
-                one,
-                reports.spread(it.latency_ms[share] for it in reports.of(report, kind, one, level=IN_FAULTS)),
-            )
-            for one in PROTOCOLS
-        ]
-        return Group(f"{titles[kind]}: {share}", found)
-
-    groups = [group(kind, share) for kind in titles for share in ("p50", "p99")]
-    return bars("Milliseconds to the final answer, at 30% of each protocol's own peak", groups)
-
-
-def _readers(report: Report) -> str:
-    head = ("protocol", "looks", "orders", *(f"half done, {who}" for who in READERS), "seen, then refused")
-    rows = [
-        (
-            one,
-            number(it.reads),
-            number(it.orders),
-            *(number(it.torn[who]) for who in READERS),
-            number(it.dirty),
-        )
-        for one in PROTOCOLS
-        for it in reports.of(report, "readers", one)
-    ]
-    words = (
-        "A plain reader takes what is committed in each database. A coordinated one leaves out, everywhere, "
-        "what is still prepared anywhere. Of the counts only the zeros mean much: the others grow with how "
-        "often one looks."
-    )
-    return f"<p>{words}</p>{_table(head, rows)}"
-
-
 def _everything(report: Report) -> str:
     head = (
         "cell", "round", "orders", "confirmed", "refused", "retried", "offered/s", "finished/s",
         "p50 ms", "p95 ms", "p99 ms", "max ms", "Python MiB", "seconds",
     )  # fmt: skip
-    return _table(head, (_cells(one) for one in report.measured))
+    return table(head, (_cells(one) for one in report.measured))
 
 
 def _cells(one: Measured) -> tuple[str, ...]:
@@ -245,9 +219,3 @@ def _cells(one: Measured) -> tuple[str, ...]:
     ]
     memory = number(one.rss_mib["python"]) if one.rss_mib else ""
     return (str(one.cell), str(one.cell.round), *map(number, figures), *shares, memory, number(one.seconds))
-
-
-def _table(head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
-    titles = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>\n{body}\n</tbody></table></div>'

@@ -8,15 +8,27 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lab.crash.rows import Row
+from lab.crash.rows import AWAY, Row
 from lab.workload import PRODUCTS, PROTOCOLS, SAGA
 from services.contract.commit import PARTICIPANTS
 
-Kind = Literal["peak", "rate", "slow", "lossy", "coordinator-dies", "participant-dies", "readers"]
+Kind = Literal[
+    "peak",
+    "rate",
+    "acknowledged",
+    "slow",
+    "lossy",
+    "coordinator-dies",
+    "coordinators-away",
+    "participant-dies",
+    "participant-away",
+    "readers",
+]
 Goods = Literal["uniform", "zipf", "hot"]
 
 HARDSHIPS: tuple[Kind, ...] = ("slow", "lossy")
-DEATHS: tuple[Kind, ...] = ("coordinator-dies", "participant-dies")
+DEATHS: tuple[Kind, ...] = ("coordinator-dies", "coordinators-away", "participant-dies")
+ABSENCES: tuple[Kind, ...] = ("participant-away",)
 
 SKEW: dict[Goods, tuple[float, int]] = {"uniform": (0.0, PRODUCTS), "zipf": (0.99, PRODUCTS), "hot": (0.0, 1)}
 """Zipf's exponent, and how many products there are."""
@@ -26,6 +38,10 @@ LEVELS = (0.3, 0.7, 0.9)
 
 IN_FAULTS = 0.3
 """The same for the runs with a fault, so that there is room to catch up."""
+
+
+READ_RATE = 60.0
+"""Orders a second while a reader looks, the same of each protocol: what he counts can be compared."""
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -51,28 +67,39 @@ class Cell(msgspec.Struct, frozen=True):
                 return f"{self.protocol}, requests lost and repeated"
             case "readers":
                 return f"{self.protocol}, what readers see meanwhile"
+            case "acknowledged":
+                return f"{self.protocol}, until it is accepted, at {self.level:.0%} of its peak"
+            case "coordinators-away":
+                return f"{self.protocol}, all coordinators die and stay away"
+            case "participant-away":
+                return f"{self.protocol}, no replica of the payment is there"
             case kind:
                 return f"{self.protocol}, a {kind.replace('-', ' ')}"
 
 
 class Extent(NamedTuple):
     rounds: int
+    losses: tuple[Kind, ...]
     goods: tuple[Goods, ...]
     levels: tuple[float, ...]
     hardships: tuple[Kind, ...]
 
 
-SHORT = Extent(1, ("uniform", "hot"), LEVELS[1:2], HARDSHIPS[:1])
+SHORT = Extent(1, (DEATHS[0], *ABSENCES), ("uniform", "hot"), LEVELS[1:2], ())
 
 
 def plan(rounds: int, *, short: bool, faults: bool) -> list[Cell]:
     """Faults need a stack that takes them."""
-    return list(_cells(SHORT if short else Extent(rounds, tuple(SKEW), LEVELS, HARDSHIPS), faults))
+    return list(
+        _cells(
+            SHORT if short else Extent(rounds, (*DEATHS, *ABSENCES), tuple(SKEW), LEVELS, HARDSHIPS), faults
+        )
+    )
 
 
 def _cells(extent: Extent, faults: bool) -> Iterator[Cell]:
     if faults:  # while there are few orders to audit
-        for kind in DEATHS:
+        for kind in extent.losses:
             yield from (Cell(kind, protocol) for protocol in PROTOCOLS)
     rounds = range(1, extent.rounds + 1)
     for number in rounds:
@@ -81,6 +108,7 @@ def _cells(extent: Extent, faults: bool) -> Iterator[Cell]:
     for number in rounds:
         for level in extent.levels:
             yield from (Cell("rate", protocol, level=level, round=number) for protocol in PROTOCOLS)
+        yield from (Cell("acknowledged", protocol, level=LEVELS[1], round=number) for protocol in PROTOCOLS)
     for protocol in PROTOCOLS:
         yield Cell("readers", protocol)
     if faults:
@@ -90,9 +118,11 @@ def _cells(extent: Extent, faults: bool) -> Iterator[Cell]:
 
 def loss(cell: Cell) -> Row:
     """Who dies where: all that could say no has said yes, and the outcome is not durable."""
-    if cell.kind == "coordinator-dies":
+    if cell.kind != "participant-dies":
         at = "before-send:order.ship" if cell.protocol == SAGA else "before-force:committing"
-        return Row(cell.protocol, f"orchestrator@{at}", "restart")
+        return Row(
+            cell.protocol, f"orchestrator@{at}", AWAY if cell.kind == "coordinators-away" else "restart"
+        )
     at = "after-send:order.charge" if cell.protocol == SAGA else "before-commit"
     return Row(cell.protocol, f"payment@{at}", "restart")
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from lab.anomalies.counts import READERS
 from lab.compare import report as reports
 from lab.compare.chart import number
+from lab.compare.plan import LEVELS
 from lab.compare.report import Measured, Report
 from lab.workload import PROTOCOLS
 
 
 def reading(report: Report) -> Iterator[str]:
     """Sentences in HTML, each from what was measured; none about what was not."""
-    for part in (_speed, _hot, _loss, _death):
+    for part in (_speed, _hot, _held, _loss, _death, _away):
         if words := part(report):
             yield words
     yield (
@@ -28,7 +29,11 @@ def _speed(report: Report) -> str:
         return ""
     ranked = sorted(peaks, key=lambda one: -peaks[one])
     told = ", ".join(f"{one} {number(peaks[one])}" for one in ranked)
-    costs = {"microseconds of the processors": "cpu", "times that a log was made durable": "fsyncs"}
+    costs = {
+        "microseconds of the processors": "cpu",
+        "messages": "messages",
+        "times that a log was made durable": "fsyncs",
+    }
     spent = "".join(
         f" An order took so many {what}: {_by_protocol(report, ranked, kind)}."
         for what, kind in costs.items()
@@ -55,6 +60,33 @@ def _hot(report: Report) -> str:
         f"<b>If everybody wants the same thing</b>: {told} a second. A saga locks a row for one commit. "
         "By two- and three-phase commit the next order waits until the one before is decided, unless both "
         "are in one transaction."
+    )
+
+
+def _held(report: Report) -> str:
+    found = {one: held for one in PROTOCOLS if (held := reports.held(report, one, LEVELS[1], "stock", "p50"))}
+    if not found:
+        return ""
+    told = ", ".join(f"{one} {number(held.median)}" for one, held in found.items())
+    return (
+        f"<b>If others want the same</b>: half of the orders held their goods longer than so many "
+        f"milliseconds: {told}. A saga's are set aside, and the next order takes from the rest; a commit's "
+        "row is locked, and the next one waits."
+    )
+
+
+def _away(report: Report) -> str:
+    found = {one: it for one in PROTOCOLS for it in reports.of(report, "participant-away", one)}
+    if not found:
+        return ""
+    told = "; ".join(
+        f"{one} accepted {number(it.accepted)} of {number(it.orders)}, confirmed {number(it.confirmed)}, "
+        f"and had {number(it.in_doubt_s)} s in doubt"
+        for one, it in found.items()
+    )
+    return (
+        f"<b>If a participant is not there at all</b> for a while: {told}. All of them take orders meanwhile "
+        "if nobody insists on the outcome, because the order is durable before anybody is asked."
     )
 
 

@@ -8,12 +8,13 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from lab.compare.plan import Cell, Goods, Kind
+from lab.compare.plan import SKEW, Cell, Goods, Kind
 from lab.kept import machine
 from lab.state import Trouble
+from lab.workload import PROTOCOLS
 
 RESULT, PAGE, SCHEMA_FILE = "result.json", "index.html", "schema.json"
-SCHEMA = 1
+SCHEMA = 2
 
 
 def of_the_schema(words: str) -> msgspec.Meta:
@@ -21,13 +22,28 @@ def of_the_schema(words: str) -> msgspec.Meta:
     return msgspec.Meta(description=words)
 
 
-Latency = Annotated[dict[str, float], of_the_schema("from the intended start to the final answer, by share")]
+Latency = Annotated[
+    dict[str, float],
+    of_the_schema("from the intended start to the final answer; in `acknowledged` cells to the first one"),
+]
+Held = Annotated[
+    dict[str, dict[str, float]],
+    of_the_schema(
+        "`stock` and `money`, of confirmed orders: by a saga from when they are set aside until that is "
+        "final, and nobody waits; by a commit from the vote until the participant has committed, and "
+        "whoever wants the same row waits"
+    ),
+]
 Cpu = Annotated[
     dict[str, int],
     of_the_schema("of an order, by part; `python`: all Python processes; `all`: all parts but the client"),
 ]
 Costs = Annotated[
-    dict[str, dict[str, float]], of_the_schema("of an order: kind, then database; `all` together")
+    dict[str, dict[str, float]],
+    of_the_schema(
+        "of an order: kind, then database, or who sends the messages; `all` together. What orders share "
+        "is divided"
+    ),
 ]
 Timeline = Annotated[
     list[int],
@@ -58,8 +74,15 @@ class Measured(msgspec.Struct, omit_defaults=True):
     cpu_us: Cpu = {}
     rss_mib: dict[str, float] = {}
     cost: Costs = {}
+    held_ms: Held = {}
+    accepted: Annotated[int, of_the_schema("of `orders`, where none waits for its outcome")] = 0
     in_doubt_s: Annotated[float, of_the_schema("the longest that a transaction stood prepared")] = 0.0
-    recovery_s: Annotated[float, of_the_schema("from the loss until what was under way had ended")] = 0.0
+    recovery_s: Annotated[
+        float,
+        of_the_schema(
+            "from the loss until what was under way had ended; where somebody was away, from his return"
+        ),
+    ] = 0.0
     timeline: Timeline = []
     torn: Torn = {}
     dirty: Annotated[
@@ -77,7 +100,17 @@ class Report(msgspec.Struct):
     command: str
     seed: int
     measured: list[Measured]
+    paired: Annotated[
+        dict[str, dict[str, list[float]]],
+        of_the_schema(
+            "goods, then protocol: its peak divided by that of 2pc in the same round, for each round"
+        ),
+    ] = {}
     audit_violations: Annotated[int | None, of_the_schema("when all was over; null: it is not")] = None
+
+
+BASE = "2pc"
+"""The textbook: what others are compared with, round by round."""
 
 
 class Spread(NamedTuple):
@@ -139,13 +172,32 @@ def peak(report: Report, protocol: str, goods: Goods = "uniform") -> Spread | No
     return spread(one.finished_per_s for one in of(report, "peak", protocol, goods))
 
 
-def latency(report: Report, protocol: str, level: float, share: str) -> Spread | None:
-    return spread(one.latency_ms[share] for one in of(report, "rate", protocol, level=level))
+def paired(report: Report) -> dict[str, dict[str, list[float]]]:
+    """What a machine that is slow for a while does to all, it does to a round."""
+
+    def ratios(protocol: str, goods: Goods) -> list[float]:
+        bases = {one.cell.round: one.finished_per_s for one in of(report, "peak", BASE, goods)}
+        return [
+            round(one.finished_per_s / base, 2)
+            for one in of(report, "peak", protocol, goods)
+            if (base := bases.get(one.cell.round))
+        ]
+
+    return {goods: {one: ratios(one, goods) for one in PROTOCOLS} for goods in SKEW}
+
+
+def latency(report: Report, protocol: str, level: float, share: str, kind: Kind = "rate") -> Spread | None:
+    return spread(one.latency_ms[share] for one in of(report, kind, protocol, level=level))
+
+
+def held(report: Report, protocol: str, level: float, what: str, share: str) -> Spread | None:
+    runs = of(report, "rate", protocol, level=level)
+    return spread(one.held_ms[what][share] for one in runs if one.held_ms)
 
 
 def of_an_order(report: Report, protocol: str, kind: str) -> Spread | None:
-    """What it costs at the peak: `cpu` in microseconds; `commits`, `wal_bytes`, `fsyncs` of all databases."""
+    """At the peak: `cpu` in microseconds; `messages`; `commits`, `wal_bytes`, `fsyncs` of all databases."""
     peaks = of(report, "peak", protocol)
     if kind == "cpu":
         return spread(one.cpu_us["all"] for one in peaks if one.cpu_us)
-    return spread(one.cost[kind]["all"] for one in peaks if one.cost)
+    return spread(one.cost[kind]["all"] for one in peaks if kind in one.cost)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +17,16 @@ from lab.at_rest import all_ended, left_prepared
 from lab.audit.run import audit_stack
 from lab.bench import CLIENT, Options, measure
 from lab.compare import report as reports
+from lab.compare.accepted import Away, offer, outcomes, without_participant
 from lab.compare.costs import costs, per_order
-from lab.compare.plan import DEATHS, HARDSHIPS, SKEW, Cell, loss, troubles
+from lab.compare.plan import DEATHS, HARDSHIPS, READ_RATE, SKEW, Cell, loss, troubles
 from lab.compare.report import Measured, Report
+from lab.compare.traces import held_ms, journals, messages
 from lab.crash.crash import crash
 from lab.faults import Faults
 from lab.processes import PYTHON
 from lab.state import Stack, Trouble
-from lab.workload import Orders
+from lab.workload import Orders, from_now_on
 
 IN_FLIGHT = {"saga": 1024, "2pc-group": 1024}
 ALONE_IN_FLIGHT = 256
@@ -37,10 +40,11 @@ SECONDS = 6.0
 FEWEST, MOST = 512, 20_000
 """At least two for each that is in flight, or the start and the end are all there is."""
 
-READ, ALONE_READ, READ_IN_FLIGHT = {"saga": 2_400, "2pc-group": 2_400}, 800, 64
-"""Some seconds of orders, for a reader to look at."""
+READ, READ_IN_FLIGHT = 600, 64
+"""Ten seconds of orders for a reader to look at."""
 
 WAIT_S = 30
+NO_PEAK = "its peak went wrong"
 
 Tell = Callable[[Measured, int, int, float], None]
 """Told of each cell: how many are measured, of how many, and about how many seconds are left."""
@@ -60,6 +64,7 @@ def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack:
         measured.wrong += asyncio.run(_at_rest(stack))
         measured.seconds = round(time.monotonic() - started, 1)
         reports.keep(report, measured)
+        report.paired = reports.paired(report)
         kept.write(report, folder / reports.RESULT)
         each = (time.monotonic() - began) / number
         tell(measured, number, len(todo), each * (len(todo) - number))
@@ -74,11 +79,16 @@ def _measure(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
             return uvloop.run(_peak(cell, stack, report.seed + cell.round))
         case "rate":
             return uvloop.run(_rate(report, cell, stack))
+        case "acknowledged":
+            return uvloop.run(_acknowledged(report, cell, stack))
         case "slow" | "lossy":
             with _faults(cell, stack):
                 return uvloop.run(_rate(report, cell, stack))
         case "readers":
             return _readers(cell, stack, report.seed)
+        case "participant-away":
+            assert native, "without it no faults are planned"
+            return _absent(cell, asyncio.run(without_participant(native, stack, cell.protocol, report.seed)))
         case _:
             assert native, "without it no faults are planned"
             return _lost(cell, asyncio.run(crash(native, stack, loss(cell))))
@@ -98,26 +108,72 @@ async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
     pilot = await _run(cell, stack, await _orders(cell, stack, PILOT.get(cell.protocol, ALONE_PILOT), seed))
     count = int(min(max(pilot["finished_per_s"] * SECONDS, FEWEST), MOST))
     work = await _orders(cell, stack, count, seed)
-    before = await costs(stack)
+    before, since = await costs(stack), from_now_on()
     result = await _run(cell, stack, work)
-    finished = result["confirmed"] + result["refused"]
-    return _measured(cell, result, per_order(before, await costs(stack), finished))
+    cost = per_order(before, await costs(stack), result["confirmed"] + result["refused"])
+    found = await journals(stack, since, cell.protocol)
+    return _measured(
+        cell, result, cost=cost | {"messages": messages(found)}, held_ms=held_ms(found, cell.protocol)
+    )
 
 
 async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
     """An open loop, at a share of the peak that was measured before."""
+    rate, seed = _share_of_peak(report, cell), report.seed + cell.round
+    if not rate:
+        return Measured(cell, 0.0, wrong=[NO_PEAK])
+    work = await _orders(cell, stack, _count(rate), seed)
+    since = from_now_on()
+    result = await _run(cell, stack, work, rate, seed)
+    found = await journals(stack, since, cell.protocol)
+    return _measured(cell, result, held_ms=held_ms(found, cell.protocol))
+
+
+async def _acknowledged(report: Report, cell: Cell, stack: Stack) -> Measured:
+    """As fast, but nobody waits for more than the acknowledgement."""
+    rate, seed = _share_of_peak(report, cell), report.seed + cell.round
+    if not rate:
+        return Measured(cell, 0.0, wrong=[NO_PEAK])
+    work = await _orders(cell, stack, _count(rate), seed, wait_s=0)
+    offered = await offer(stack, work, rate, seed)
+    await all_ended(stack)
+    ends = await outcomes(stack, offered.accepted)
+    return Measured(
+        cell,
+        0.0,
+        orders=work.count,
+        accepted=len(offered.accepted),
+        offered_per_s=round(rate, 1),
+        latency_ms=offered.latency_ms,
+        **_ended(len(offered.accepted), ends),
+    )
+
+
+def _share_of_peak(report: Report, cell: Cell) -> float:
+    """Orders a second; 0 when the peak is not known."""
     peak = reports.peak(report, cell.protocol)
-    if peak is None:
-        return Measured(cell, 0.0, wrong=["its peak went wrong"])
-    rate, seed = max(peak.median * cell.level, 1.0), report.seed + cell.round
-    work = await _orders(cell, stack, int(max(rate * SECONDS, 30)), seed)
-    return _measured(cell, await _run(cell, stack, work, rate, seed), {})
+    return max(peak.median * cell.level, 1.0) if peak else 0.0
 
 
-async def _orders(cell: Cell, stack: Stack, count: int, seed: int) -> Orders:
+def _count(rate: float) -> int:
+    return int(max(rate * SECONDS, 30))
+
+
+def _ended(accepted: int, ends: Counter[str]) -> dict[str, Any]:
+    """All that was accepted has to end."""
+    unfinished = accepted - ends["CONFIRMED"] - ends["REFUSED"]
+    return {
+        "confirmed": ends["CONFIRMED"],
+        "refused": ends["REFUSED"],
+        "unfinished": unfinished,
+        "wrong": [f"{unfinished} orders did not finish"] * bool(unfinished),
+    }
+
+
+async def _orders(cell: Cell, stack: Stack, count: int, seed: int, wait_s: int = WAIT_S) -> Orders:
     """With all the goods and the money that they need."""
     skew, products = SKEW[cell.goods]
-    work = Orders(stack, cell.protocol, count, skew=skew, products=products, wait_s=WAIT_S, seed=seed)
+    work = Orders(stack, cell.protocol, count, skew=skew, products=products, wait_s=wait_s, seed=seed)
     await prepare.top_up(stack, work)
     return work
 
@@ -131,7 +187,7 @@ async def _run(
     return await measure(stack, work, options)
 
 
-def _measured(cell: Cell, result: dict[str, Any], cost: dict[str, dict[str, float]]) -> Measured:
+def _measured(cell: Cell, result: dict[str, Any], **more: Any) -> Measured:
     cpu_us = result["cpu_us_per_order"]
     parts = sum(spent for name, spent in cpu_us.items() if name not in (PYTHON, CLIENT))
     lost = [f"{result['unfinished']} orders did not finish"] * bool(result["unfinished"])
@@ -144,13 +200,13 @@ def _measured(cell: Cell, result: dict[str, Any], cost: dict[str, dict[str, floa
         latency_ms=result["latency_ms"],
         cpu_us=cpu_us | {"all": parts} if parts else {},  # in containers nobody sees the others' processes
         rss_mib=result["rss_mib"],
-        cost=cost,
         wrong=lost,
+        **more,
     )
 
 
 def _readers(cell: Cell, stack: Stack, seed: int) -> Measured:
-    seen = anomalies(stack, cell.protocol, READ.get(cell.protocol, ALONE_READ), READ_IN_FLIGHT, seed)
+    seen = anomalies(stack, cell.protocol, READ, READ_IN_FLIGHT, seed, READ_RATE)
     excluded = [f"{seen['violations']} reads that {cell.protocol} excludes"] * bool(seen["violations"])
     readers = seen["readers"]
     return Measured(
@@ -160,6 +216,18 @@ def _readers(cell: Cell, stack: Stack, seed: int) -> Measured:
         torn={name: reader["fractured"]["orders"] for name, reader in readers.items()},
         dirty=readers["coordinated"]["dirty"]["orders"],
         wrong=excluded,
+    )
+
+
+def _absent(cell: Cell, away: Away) -> Measured:
+    return Measured(
+        cell,
+        0.0,
+        orders=away.asked,
+        accepted=away.accepted,
+        in_doubt_s=away.in_doubt_s,
+        recovery_s=away.recovery_s,
+        **_ended(away.accepted, away.outcomes),
     )
 
 

@@ -78,7 +78,7 @@ CHOSEN = (
 
 
 def every() -> Iterator[Row]:
-    """All steps of all protocols in all modes; at an orchestrator's steps servers die, too, and all of its kind."""
+    """All steps of all protocols in all modes. At an orchestrator's, servers die, too, or all of its kind."""
     for protocol in PROTOCOLS:
         for at in points(protocol):
             yield from (Row(protocol, at, mode) for mode in PROCESS_MODES)

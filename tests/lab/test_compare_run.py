@@ -16,8 +16,10 @@ from services.contract.commit import PARTICIPANTS
 PROTOCOL = "2pc"
 CELLS = [
     Cell("coordinator-dies", PROTOCOL),
+    Cell("participant-away", PROTOCOL),
     Cell("peak", PROTOCOL),
     Cell("rate", PROTOCOL, level=0.3),
+    Cell("acknowledged", PROTOCOL, level=0.3),
     Cell("readers", PROTOCOL),
     Cell("slow", PROTOCOL, level=0.3),
     Cell("lossy", PROTOCOL, level=0.3),
@@ -29,7 +31,7 @@ SLOW_MS = 200
 async def test_every_kind_of_cell_is_measured_once(
     chaotic: Stack, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"SECONDS": 1.0, "FEWEST": 60, "ALONE_PILOT": 60, "ALONE_READ": 100}.items():
+    for name, value in {"SECONDS": 1.0, "FEWEST": 60, "ALONE_PILOT": 60, "READ": 100}.items():
         monkeypatch.setattr(run, name, value)
     seen: list[Measured] = []
     report = reports.begun("tradeoff compare", 1, {})
@@ -42,14 +44,19 @@ async def test_every_kind_of_cell_is_measured_once(
     assert [it.wrong for it in seen] == [[]] * len(CELLS)
     assert report.audit_violations == 0
     assert reports.read(tmp_path / reports.RESULT) == report
-    died, peak, rate, readers, slow, lossy = seen
+    died, away, peak, rate, acknowledged, readers, slow, lossy = seen
 
     assert died.in_doubt_s > 0 and died.recovery_s > 0
     assert sum(died.timeline) == died.orders
+    assert away.accepted == away.confirmed == away.orders
+    assert away.recovery_s > 0
     assert peak.finished_per_s > 0 and peak.cpu_us["all"] > 0
-    for participant in PARTICIPANTS:
-        assert peak.cost["commits"][participant] >= 1  # each prepares and commits every order
-        assert peak.cost["wal_bytes"][participant] > 0
+    costs_of_two_phases(peak)
+    for held in (peak.held_ms, rate.held_ms):
+        assert all(0 < held[what]["p50"] <= held[what]["max"] for what in ("stock", "money"))
+    assert rate.held_ms["stock"]["p50"] < rate.latency_ms["max"]
+    assert acknowledged.accepted == acknowledged.confirmed == acknowledged.orders
+    assert acknowledged.latency_ms["p50"] < rate.latency_ms["p50"]
     for it in (rate, slow, lossy):
         assert it.offered_per_s == pytest.approx(0.3 * peak.finished_per_s, abs=0.1)
         assert it.confirmed == it.orders
@@ -59,3 +66,12 @@ async def test_every_kind_of_cell_is_measured_once(
 
     await asyncio.to_thread(fill)
     assert len(seen) == len(CELLS), "what is measured is not measured again"
+
+
+def costs_of_two_phases(peak: Measured) -> None:
+    for participant in PARTICIPANTS:
+        assert peak.cost["commits"][participant] >= 1  # each prepares and commits every order
+        assert peak.cost["wal_bytes"][participant] > 0
+    # Each participant is asked twice and answers twice, and somebody asks the coordinator to begin.
+    assert peak.cost["messages"]["all"] >= 13
+    assert peak.cost["messages"]["orchestrator"] >= 6

@@ -15,14 +15,32 @@ from lab.compare import view
 from lab.compare.chart import Bar, Group, bars, number
 from lab.compare.curves import Axis, Curve, curves
 from lab.compare.page import page, pictures
-from lab.compare.plan import DEATHS, HARDSHIPS, SKEW, Cell, loss, plan, troubles
+from lab.compare.plan import ABSENCES, DEATHS, HARDSHIPS, SKEW, Cell, loss, plan, troubles
 from lab.compare.report import Spread
 from lab.crash.rows import every
 from lab.state import Trouble
 from lab.workload import PROTOCOLS
 from tests.unit.compared import filled, measured
 
-WORDS = {"50", "95", "99", "70%", "30%", "90%", "0.99", "1,000", "200", "2", "40", "4", "1", "1,024", "256"}
+WORDS = {
+    "50",
+    "95",
+    "99",
+    "70%",
+    "30%",
+    "90%",
+    "0.99",
+    "1,000",
+    "200",
+    "2",
+    "40",
+    "4",
+    "1",
+    "1,024",
+    "256",
+    "8",
+    "60",
+}
 """Numbers of the page that are its words: shares, levels, what was done to whom."""
 
 
@@ -36,11 +54,13 @@ def test_the_protocols_take_turns_at_everything(short: bool) -> None:
         first = msgspec.structs.replace(turn[0], protocol="")
         assert all(msgspec.structs.replace(cell, protocol="") == first for cell in turn)
     kinds = {cell.kind for cell in cells}
-    assert kinds == {"peak", "rate", "readers", *(HARDSHIPS[:1] if short else HARDSHIPS), *DEATHS}
+    losses = {DEATHS[0], *ABSENCES} if short else {*DEATHS, *ABSENCES, *HARDSHIPS}
+    assert kinds == {"peak", "rate", "acknowledged", "readers", *losses}
 
 
 def test_a_stack_that_takes_no_faults_is_spared_them() -> None:
-    assert not {cell.kind for cell in plan(1, short=False, faults=False)} & {*HARDSHIPS, *DEATHS}
+    kinds = {cell.kind for cell in plan(1, short=False, faults=False)}
+    assert not kinds & {*HARDSHIPS, *DEATHS, *ABSENCES}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -75,6 +95,17 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     kept.write(report, path)
     assert reports.read(path) == report
     assert [file.name for file in path.parent.iterdir()] == ["result.json"]
+
+
+def test_protocols_are_compared_within_their_round() -> None:
+    """The second round was on a machine half as fast; the ratio is the same."""
+    report = reports.begun("", 1, {})
+    for number_, speed in enumerate((1.0, 0.5), 1):
+        for protocol, rate in (("2pc", 200.0), ("saga", 1000.0)):
+            one = measured(Cell("peak", protocol, round=number_))
+            one.finished_per_s = rate * speed
+            reports.keep(report, one)
+    assert reports.paired(report)["uniform"] == {"saga": [5, 5], "2pc": [1, 1], "2pc-group": [], "3pc": []}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""Orders that nobody waits for: how many are accepted, how soon, and what becomes of them."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from infra.native import Stack as Native
+from lab import prepare
+from lab.at_rest import all_ended
+from lab.client import Load, Verdict
+from lab.crash.crash import watched
+from lab.crash.loss import AWAY_S
+from lab.databases import connected
+from lab.state import Stack, Trouble
+from lab.stats import arrivals, summary
+from lab.workload import Orders, address
+
+CONNECTIONS = 2_000
+AWAY, AWAY_RATE = "payment", 40.0
+
+OUTCOMES = "select status, count(*) from orders where order_id = any($1) group by status"
+
+
+class Offered(NamedTuple):
+    accepted: list[UUID]
+    latency_ms: dict[str, float]
+    """From the intended start to the acknowledgement."""
+
+
+class Away(NamedTuple):
+    """What became of orders that came while a participant was away."""
+
+    asked: int
+    accepted: int
+    outcomes: Counter[str]
+    in_doubt_s: float
+    recovery_s: float
+    """From its being back until all had ended."""
+
+
+async def offer(stack: Stack, work: Orders, rate: float, seed: int) -> Offered:
+    """In an open loop, each once. `work` must not wait. Raises Trouble for answers that make no sense."""
+    load = Load(*address(stack), work.count, work.request, work.judge, CONNECTIONS, most_tries=1)
+    await load.open(arrivals(random.Random(seed), rate, work.count, poisson=True))
+    if work.complaint:
+        raise Trouble(f"The shop answered what it should not: {work.complaint}")
+    running = (n for n in range(work.count) if load.verdicts[n] == Verdict.RUNNING)
+    took = [1000 * (load.ended[n] - load.began[n]) for n in running]
+    return Offered([UUID(order_id) for order_id in work.running.values()], summary(took))
+
+
+async def outcomes(stack: Stack, orders: Sequence[UUID]) -> Counter[str]:
+    """How many of them are in which state now."""
+    async with connected(stack, ["order"]) as databases:
+        found = await databases["order"].fetch(OUTCOMES, orders)
+    return Counter({row["status"]: row["count"] for row in found})
+
+
+async def without_participant(native: Native, stack: Stack, protocol: str, seed: int) -> Away:
+    """Orders come while no replica of the payment is there; then all are back."""
+    work = Orders(stack, protocol, int(AWAY_RATE * AWAY_S), skew=0.0, wait_s=0, seed=seed)
+    await prepare.top_up(stack, work)
+    gone = [name for name in stack.ports if name.rpartition("-")[0] == AWAY]
+    clock = asyncio.get_running_loop().time
+    async with watched(stack) as doubts:
+        await asyncio.to_thread(native.supervisor.stop, *gone)
+        try:
+            offered = await offer(stack, work, AWAY_RATE, seed)
+        finally:
+            for name in gone:
+                await asyncio.to_thread(native.supervisor.start, name)
+        for name in gone:
+            await asyncio.to_thread(native.wait_ready, name)
+        back = clock()
+        await all_ended(stack)
+        recovery_s = clock() - back
+    ends = await outcomes(stack, offered.accepted)
+    return Away(work.count, len(offered.accepted), ends, round(doubts.longest_s, 2), round(recovery_s, 2))

@@ -1,0 +1,96 @@
+"""What the journals of some orders tell: their messages, and how long goods and money were not for others."""
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from lab.databases import connected
+from lab.state import Stack
+from lab.stats import summary
+from lab.workload import SAGA
+
+SAMPLE = 100
+AT_ONCE = 8
+BEGUN = re.compile(r"begin, (\d+) order")
+
+CONFIRMED = "select order_id from orders where order_id >= $1 and protocol = $2 and status = 'CONFIRMED'"
+
+Event = tuple[str, str]
+"""A role, and what became of it."""
+
+HELD: dict[str, tuple[Event, Event]] = {
+    "stock": (("inventory", "order.hold done"), ("inventory", "order.ship done")),
+    "money": (("payment", "order.charge done"), ("order", "order.confirm done")),
+}
+"""By a saga: from when a piece is set aside until it is sold, and from when the money is taken until nothing
+can give it back any more. Nobody waits for either."""
+
+LOCKED: dict[str, tuple[Event, Event]] = {
+    what: ((role, "votes yes"), (role, "committed"))
+    for what, role in (("stock", "inventory"), ("money", "payment"))
+}
+"""By a commit: from the vote until the participant has committed. Whoever wants the same row waits."""
+
+Entry = dict[str, Any]
+
+
+async def journals(stack: Stack, since: UUID, protocol: str) -> list[list[Entry]]:
+    """Of at most `SAMPLE` orders that were confirmed since, evenly among them, as far as they were kept."""
+    async with connected(stack, ["order"]) as databases:
+        ids = [row["order_id"] for row in await databases["order"].fetch(CONFIRMED, since, protocol)]
+    turn = asyncio.Semaphore(AT_ONCE)
+    async with httpx.AsyncClient(base_url=stack.public_url, trust_env=False, timeout=30) as http:
+
+        async def journal(order: UUID) -> list[Entry]:
+            async with turn:
+                answer = await http.get(f"/orders/{order}/trace")
+            return list(answer.raise_for_status().json()["entries"])
+
+        found = await asyncio.gather(*map(journal, ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]))
+    return [entries for entries in found if entries]
+
+
+def messages(found: Sequence[Sequence[Entry]]) -> dict[str, float]:
+    """An order's share of them, by sender; `all` together."""
+    sent: defaultdict[str, float] = defaultdict(float)
+    for entries in found:
+        together = _together(entries)
+        for entry in entries:
+            if entry["kind"] == "sent":
+                sent[entry["role"]] += 1 / (together or 1)
+        if together:
+            sent["order"] += 1  # what asks the coordinator to begin, before the journal does
+    sent["all"] = sum(sent.values())
+    return {role: round(count / max(len(found), 1), 2) for role, count in sent.items()}
+
+
+def _together(entries: Sequence[Entry]) -> int:
+    """The orders of its transaction; 0: it is a saga."""
+    begun = (BEGUN.match(entry["what"]) for entry in entries if entry["kind"] == "received")
+    return next((int(match[1]) for match in begun if match), 0)
+
+
+def held_ms(found: Sequence[Sequence[Entry]], protocol: str) -> dict[str, dict[str, float]]:
+    """How long stock and money are held: the distribution."""
+    spans = HELD if protocol == SAGA else LOCKED
+    return {what: summary(list(_spans(found, *ends))) for what, ends in spans.items()}
+
+
+def _spans(found: Sequence[Sequence[Entry]], begin: Event, end: Event) -> Iterator[float]:
+    """Milliseconds from the last `begin` before the first `end`: what was rolled back before held nothing."""
+    for entries in found:
+        began: datetime | None = None
+        for entry in entries:
+            if entry["kind"] != "state":
+                continue
+            if (entry["role"], entry["what"]) == begin:
+                began = datetime.fromisoformat(entry["at"])
+            elif (entry["role"], entry["what"]) == end and began:
+                yield (datetime.fromisoformat(entry["at"]) - began).total_seconds() * 1000
+                break
