@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+import uvloop
 
-from lab import bench_view, doubt_view, history, load, orders, state
+from lab import bench_view, doubt_view, history, load, orders, past, state
 from lab.anomalies import run as anomalies_run
 from lab.anomalies import view as anomalies_view
 from lab.audit import run as audit_run
@@ -200,6 +201,18 @@ def bench_command(
     else:
         bench_view.show(result, profile=profile)
     raise typer.Exit(VIOLATED if result["audit_violations"] or result["unfinished"] else 0)
+
+
+@app.command("past")
+def past_command(
+    orders: Annotated[int, typer.Option("--orders", min=1, max=10**8, help="How many more.")] = 100_000,
+) -> None:
+    """Write orders of the past into the databases: does the next one cost the same in large tables? Measure.
+
+    They are as sagas would have left them, and the audit finds nothing wrong with them.
+    """
+    with troubles():
+        uvloop.run(past.write(state.load(), orders))
 
 
 @app.command("anomalies")
