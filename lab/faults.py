@@ -20,10 +20,10 @@ def point(what: str, at: str) -> Fault:
 
 
 class Faults:
-    """Every call goes to the processes' own ports: nginx does not route it."""
+    """Every call goes to the processes themselves: nginx does not route it."""
 
     def __init__(self, stack: Stack) -> None:
-        self._ports = stack.ports
+        self._addresses = stack.addresses
         token = {"Authorization": f"Bearer {stack.operator_token}"}
         self._http = httpx.Client(headers=token, timeout=5.0, trust_env=False)
 
@@ -50,7 +50,7 @@ class Faults:
 
     def clear(self) -> None:
         """No faults anywhere. A process that does not answer has none, or is gone with them."""
-        for name in self._ports:
+        for name in self._addresses:
             try:
                 self._call("DELETE", name)
             except httpx.TransportError:
@@ -78,13 +78,16 @@ class Faults:
         raise Trouble(f"Nothing came to {at} within {within_s:.0f} s.")
 
     def _replicas(self, role: str) -> list[str]:
-        return [name for name in self._ports if name.rpartition("-")[0] == role]
+        return [name for name in self._addresses if name.rpartition("-")[0] == role]
 
     def _call(self, method: str, name: str, body: Any = None) -> Any:
-        url = f"http://127.0.0.1:{self._ports[name]}/faults"
+        url = f"http://{self._addresses[name]}/faults"
         response = self._http.request(method, url, json=body)
         if response.status_code == 404:
-            raise Trouble(f"{name} takes no faults. Start the stack so that it does: CHAOS=1 make up")
+            raise Trouble(
+                f"{name} takes no faults. Start the stack so that it does: CHAOS=1 make up, or "
+                "CHAOS=1 docker compose up --wait"
+            )
         if response.is_error:
             raise Trouble(f"{name} does not take this: {response.text}")
         return response.json()

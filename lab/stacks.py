@@ -11,6 +11,7 @@ from pathlib import Path
 from infra.native import Failure
 from infra.native import Stack as Native
 from lab import prepare
+from lab.containers import Containers
 from lab.state import Stack, Trouble, directory, load, parse
 
 OWN_PORT_OFFSET, APART = 3000, 200
@@ -31,6 +32,16 @@ def native() -> Native:
     if not found.supervisor.is_alive():
         raise Trouble("Only a native stack's processes can be lost here. Start one: CHAOS=1 make up")
     return found
+
+
+def keeper(stack: Stack) -> Native | Containers:
+    """Who knows of the processes of this stack, the one that the command works on. Raises Trouble."""
+    return Containers(stack) if among_containers(stack) else native()
+
+
+def among_containers(stack: Stack) -> bool:
+    """Whether we are in one, and see those of the services."""
+    return bool(stack.addresses) and not stack.ports
 
 
 def native_if_any() -> Native | None:

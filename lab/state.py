@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ class Stack:
     redis_url: str
     databases: Mapping[str, Login]
     ports: Mapping[str, int]
+    """Of the processes on this machine."""
+
+    addresses: Mapping[str, str]
+    """`host:port` of every replica that can be reached from here, by its name."""
 
     def listeners(self) -> dict[str, int]:
         """The port of every part, by the part's name: how its processes are found."""
@@ -68,6 +73,7 @@ def load() -> Stack:
 
 
 def parse(told: dict[str, Any]) -> Stack:
+    ports = {name: int(process["port"]) for name, process in told["processes"].items()}
     return Stack(
         public_url=str(told["public_url"]).rstrip("/"),
         internal_url=str(told["internal_url"]).rstrip("/"),
@@ -75,5 +81,21 @@ def parse(told: dict[str, Any]) -> Stack:
         kafka=str(told["kafka"]),
         redis_url=str(told["redis_url"]),
         databases={n: Login(str(d["owner"]), str(d["audit"])) for n, d in told["databases"].items()},
-        ports={name: int(process["port"]) for name, process in told["processes"].items()},
+        ports=ports,
+        addresses={name: f"127.0.0.1:{port}" for name, port in ports.items()}
+        | _replicas(told.get("replicas", {})),
     )
+
+
+def _replicas(behind: dict[str, str]) -> dict[str, str]:
+    """Of services in containers: all addresses that the network knows by the service's name."""
+    found = {}
+    for service, address in behind.items():
+        host, _, port = address.partition(":")
+        try:
+            known = socket.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        for number, ip in enumerate(sorted({str(socket_address[0]) for *_, socket_address in known}), 1):
+            found[f"{service}-{number}"] = f"{ip}:{port}"
+    return found

@@ -16,7 +16,7 @@ from lab.crash.page import page
 from lab.crash.soak import Outcome, soak
 from lab.options import VIOLATED, Json, troubles
 from lab.screen import emit, out
-from lab.stacks import MOST, native, seeded, stack_of
+from lab.stacks import MOST, among_containers, keeper, seeded, stack_of
 from lab.state import Trouble
 from lab.workload import PROTOCOLS
 from services.chaos.points import NAMES
@@ -77,7 +77,7 @@ def crash_command(
 async def _crash(row: rows.Row) -> Result:
     stack = state.load()
     await seeded(stack)
-    return await crash(native(), stack, row)
+    return await crash(keeper(stack), stack, row)
 
 
 def chaos_command(
@@ -100,6 +100,9 @@ def chaos_command(
         chosen = rows.select(
             rows.every() if all else rows.CHOSEN, protocols.split(","), points.split(","), modes.split(",")
         )
+        if not own and among_containers(state.load()):
+            chosen = [row for row in chosen if row.mode == rows.ALONE]
+            out.print("Among containers one can only die by itself, and Docker starts it again.")
         command = (
             f"tradeoff chaos --protocols {protocols} --points '{points}' --modes {modes}" + " --all" * all
         )

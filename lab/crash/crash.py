@@ -11,6 +11,7 @@ import msgspec
 from infra.native import Failure
 from infra.native import Stack as Native
 from lab.at_rest import all_ended, left_prepared
+from lab.containers import Containers
 from lab.crash.loss import Ground, Lost, lose
 from lab.crash.partition import mend, others, split_orders
 from lab.crash.rows import PARTITION, Row
@@ -71,7 +72,7 @@ class Doubts:
             await asyncio.sleep(0.2)
 
 
-async def crash(native: Native, stack: Stack, row: Row) -> Result:
+async def crash(native: Native | Containers, stack: Stack, row: Row) -> Result:
     """Raises Trouble when the stack takes no faults, or is not well to begin with."""
     began = time.monotonic()
     with Faults(stack) as faults:

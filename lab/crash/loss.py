@@ -1,6 +1,7 @@
 """Who comes to a step is lost there, in one of the modes; each function ends when all of that is undone.
 
-The processes are those of a native stack that was started with CHAOS=1, seen through its supervisor.
+The processes were started with CHAOS=1. Those of a native stack are seen through its supervisor; those in
+containers can only die by themselves, which is enough for "restart".
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import httpx
 
 from infra.native import Stack as Native
+from lab.containers import Containers
 from lab.crash.partition import SIDES
 from lab.crash.rows import AWAY, PARTITION, Row
 from lab.doubt import in_doubt
@@ -39,12 +41,12 @@ class Lost(NamedTuple):
 class Ground(NamedTuple):
     """Where it happens."""
 
-    native: Native
+    native: Native | Containers
     stack: Stack
     faults: Faults
 
     def replicas(self, role: str) -> list[str]:
-        return [name for name in self.stack.ports if name.rpartition("-")[0] == role]
+        return [name for name in self.stack.addresses if name.rpartition("-")[0] == role]
 
     def where(self, role: str) -> list[str]:
         """Whom the fault is set in. Any orchestrator may own the next order; of others one is enough."""

@@ -11,7 +11,10 @@ from services.contract.commit import PARTICIPANTS
 
 THREE_PHASE = "3pc"
 
-PROCESS_MODES = ("restart", "takeover", "pause")
+ALONE = "restart"
+"""The one mode that needs nobody else: who is told to dies, and whoever keeps it running starts it again."""
+
+PROCESS_MODES = (ALONE, "takeover", "pause")
 SERVERS = tuple(f"pg-{name}" for name in (*PARTICIPANTS, ORCHESTRATOR))
 PARTITION = "partition"
 AWAY = "away"

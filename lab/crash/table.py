@@ -12,10 +12,11 @@ import msgspec
 
 from infra.native import Stack as Native
 from lab import kept
+from lab.containers import Containers
 from lab.crash.crash import Result, crash
 from lab.crash.rows import Row
-from lab.stacks import seeded, stack_of
-from lab.state import Stack, Trouble
+from lab.stacks import keeper, seeded, stack_of
+from lab.state import Stack, Trouble, load
 
 RESULT, PAGE = "result.json", "index.html"
 
@@ -59,13 +60,17 @@ def left(table: Table, rows: Sequence[Row]) -> list[Row]:
 
 
 async def fill(
-    table: Table, rows: Sequence[Row], folder: Path, tell: Tell, stacks: Sequence[tuple[Stack, Native]]
+    table: Table,
+    rows: Sequence[Row],
+    folder: Path,
+    tell: Tell,
+    stacks: Sequence[tuple[Stack, Native | Containers]],
 ) -> None:
     """Runs what is left of these rows; a stack that is done with one takes the next."""
     todo = left(table, rows)
     began, waiting, done = time.monotonic(), iter(todo), count(1)
 
-    async def take(stack: Stack, own: Native) -> None:
+    async def take(stack: Stack, own: Native | Containers) -> None:
         await seeded(stack)
         for row in waiting:
             result = await crash(own, stack, row)
@@ -79,6 +84,11 @@ async def fill(
 
 
 def run(table: Table, rows: Sequence[Row], folder: Path, tell: Tell, *, own: bool, stacks: int) -> None:
+    """On `stacks` of its own, or on the running one."""
     with ExitStack() as standing:
-        found = [standing.enter_context(stack_of(own=own, number=number)) for number in range(stacks)]
+        found: list[tuple[Stack, Native | Containers]] = [
+            standing.enter_context(stack_of(own=own, number=number)) for number in range(stacks * own)
+        ]
+        if not own:
+            found = [(stack := load(), keeper(stack))]
         asyncio.run(fill(table, rows, folder, tell, found))

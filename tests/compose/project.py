@@ -15,6 +15,7 @@ from lab.state import SERVICES, Stack, parse
 
 ROOT = Path(__file__).parents[2]
 DATABASES = tuple(f"postgres-{service}" for service in SERVICES)
+RUN = ("run", "--rm", "--no-deps", "-T")
 SERVERS = (*DATABASES, "kafka", "redis", "nginx")
 
 
@@ -62,7 +63,7 @@ class Project:
 
     def run(self, *words: str, check: bool = True) -> str:
         """The `tradeoff` command, in a container of its own."""
-        return self.compose("run", "--rm", "--no-deps", "-T", "tradeoff", *words, check=check)
+        return self.compose(*RUN, "tradeoff", *words, check=check)
 
     def containers(self, *services: str) -> list[str]:
         """Ids of those that run, of all services or of these."""
@@ -78,17 +79,8 @@ class Project:
     @cached_property
     def stack(self) -> Stack:
         """As the tools in the project see it, but for the shop's address: that is ours."""
-        words = (
-            "run",
-            "--rm",
-            "--no-deps",
-            "-T",
-            "--entrypoint",
-            "cat",
-            "tradeoff",
-            "/run/secrets/stack.json",
-        )
-        return replace(parse(json.loads(self.compose(*words))), public_url=self.url)
+        told = self.compose(*RUN, "--entrypoint", "cat", "tradeoff", "/run/secrets/stack.json")
+        return replace(parse(json.loads(told)), public_url=self.url)
 
     def down(self) -> None:
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -17,11 +18,13 @@ import msgspec
 import pytest
 
 from lab.client import Answer, Load, Verdict
+from lab.crash import table
+from lab.crash.rows import ALONE, CHOSEN
 from lab.shelf import RICH
 from lab.state import SERVICES
 from lab.stats import arrivals
 from lab.workload import Orders, address
-from tests.compose.project import DATABASES, ROOT, Project, docker
+from tests.compose.project import DATABASES, ROOT, RUN, Project, docker
 from tests.compose.test_compose_shop import PROTOCOLS
 from tests.e2e.shopper import eventually, order, pause
 
@@ -135,6 +138,21 @@ async def test_a_service_is_replaced_under_load_and_no_order_is_lost(
     assert len(after) == len(before) == 2 and not after & before
     say(f"replaced both replicas of {service}")
     await all_right(project, customers, say)
+
+
+def test_who_comes_to_a_step_dies_there_and_nothing_is_lost(
+    project: Project, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """The rows of the table in which a process dies by itself; Docker starts it again."""
+    project.up("--no-build", CHAOS="1")
+    tmp_path.chmod(0o777)
+    chaos = ("tradeoff", "chaos", "--out", "/reports")
+    say(project.compose(*RUN, "-v", f"{tmp_path}:/reports", *chaos, check=False))
+    rows = table.read(tmp_path / table.RESULT).rows
+    assert {one.row for one in rows} == {row for row in CHOSEN if row.mode == ALONE}
+    assert all(one.lost and one.acknowledged for one in rows)
+    assert [one for one in rows if one.wrong] == []
+    assert (tmp_path / table.PAGE).exists()
 
 
 async def test_who_sends_too_much_is_told_so(project: Project) -> None:
