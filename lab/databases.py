@@ -13,6 +13,15 @@ Databases: TypeAlias = dict[str, Connection]
 
 CONNECT_S = 10.0
 
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke in the middle of a statement
+)
+"""It cannot be looked at now."""
+
 
 @asynccontextmanager
 async def connected(
@@ -30,7 +39,7 @@ async def connected(
 async def _connect(name: str, dsn: str) -> Connection:
     try:
         return await asyncpg.connect(dsn, timeout=CONNECT_S, server_settings={"application_name": "tradeoff"})
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except LOST as error:
         raise Trouble(
             f"The {name} database cannot be reached ({error}). Is the stack up? make status"
         ) from None

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import uvloop
 
 from lab import prepare
 from lab.anomalies.counts import READERS, Tally, broken
 from lab.anomalies.cut import Cut, look
 from lab.bench import Options, measure
-from lab.databases import connected
+from lab.databases import LOST, connected
 from lab.seed import CURRENCY, catalogue_has, customer, import_rows, sku
 from lab.shop import Shop
 from lab.state import SERVICES, Stack, Trouble
@@ -106,6 +105,6 @@ async def _read(stack: Stack, since: UUID, seen: Seen, over: asyncio.Event) -> N
                         return
                     with suppress(TimeoutError):
                         await asyncio.wait_for(over.wait(), max(REST_S, cut.seconds))
-        except (Trouble, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (Trouble, *LOST):
             seen.failed += 1
             await asyncio.sleep(0.1)

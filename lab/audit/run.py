@@ -13,14 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any, get_args
 from uuid import UUID
 
-import asyncpg
-
 from lab.audit import books, leftovers
 from lab.audit.comparison import compare
 from lab.audit.orders import Moment, judge, moving
 from lab.audit.promises import ALL, PROMISES, Finding
 from lab.audit.reading import Picture, pictures
-from lab.databases import Databases, connected
+from lab.databases import LOST, Databases, connected
 from lab.history import Outcome, Told
 from lab.screen import Advance, progress
 from lab.state import SERVICES, Stack, Trouble
@@ -95,7 +93,7 @@ async def audit_stack(stack: Stack, bound_s: float, history: Sequence[Told] | No
             outcomes = Counter(one.outcome for one in history)
             counts = {name: outcomes[name] for name in get_args(Outcome)}
             return replace(report, findings=[*report.findings, *findings], told=counts)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except LOST as error:
             raise Trouble(f"The audit could not look: {error}") from None
 
 

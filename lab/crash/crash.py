@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import asyncpg
 import msgspec
 
 from infra.native import Failure
@@ -16,6 +15,7 @@ from lab.crash.loss import Ground, Lost, lose
 from lab.crash.partition import mend, others, split_orders
 from lab.crash.rows import PARTITION, Row
 from lab.crash.troublemakers import troublemakers
+from lab.databases import LOST
 from lab.doubt import in_doubt
 from lab.faults import Faults
 from lab.state import Stack, Trouble
@@ -66,7 +66,7 @@ class Doubts:
 
     async def watch(self) -> None:
         while True:
-            with suppress(Trouble, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(Trouble, *LOST):
                 found = await in_doubt(self._stack)
                 self.longest_s = max([self.longest_s, *(doubt.age_s for doubt in found)])
             await asyncio.sleep(0.2)
