@@ -1,15 +1,17 @@
 """The topics job: `python -m infra.topics` creates what services.contract.topics names. Safe to repeat.
 
 Topics exist before the first consumer joins, and with the right number of partitions: an order's shard is
-a partition number.
+a partition number. Their retention is set each time, for what replays can bring must be known.
 """
 
 import asyncio
 import os
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from services.contract.retention import TOPIC_SETTINGS
 from services.contract.topics import ALL, PARTITIONS
 
 
@@ -30,6 +32,11 @@ async def create(bootstrap: str) -> None:
                     f"topic {topic['topic']} has {len(topic['partitions'])} partitions, not {PARTITIONS}: "
                     "orders would change their shard. Start afresh with: make clean"
                 )
+        topics = [ConfigResource(ConfigResourceType.TOPIC, name, TOPIC_SETTINGS) for name in ALL]
+        for answer in await admin.alter_configs(topics):
+            for code, _, _, name in answer.resources:
+                if code:
+                    raise SystemExit(f"topic {name}: {for_code(code).__name__}")
     finally:
         await admin.close()
 

@@ -141,7 +141,7 @@ def render(trace: dict[str, Any], *, wide: bool) -> Text:
     text.append(f"order {trace['order_id']}: ")
     text.append(f"{trace['status']}\n", style="bold red" if trace["status"] == "REFUSED" else "bold green")
     if not entries:
-        text.append("No journal was kept of it: ask for one with the sampled flag of traceparent.\n")
+        text.append(f"{trace.get('note', 'There is no journal.')}\n")
         return text
     width = len(ROLES) * LANE + 1
     heads = "".join(role.ljust(LANE) for role in ROLES)

@@ -17,7 +17,7 @@ from functools import partial
 import asyncpg
 import structlog
 
-from orchestrator import store
+from orchestrator import retention, store
 from orchestrator.arrivals import SAGA, Arrival, read, transactions_of
 from orchestrator.commands import REFUSABLE, TOPIC_OF, UNDOES, command
 from orchestrator.coordinator import Coordinator
@@ -71,6 +71,10 @@ class Driver:
             # Records may be left of shards that are no longer ours: their owner reads them too.
             assigned = self._shards.assigned
             arrivals = [a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in assigned]
+            late = [a for a in arrivals if retention.too_old(a)]
+            if late:
+                letters += await insist(partial(self._buried, late))
+                arrivals = [a for a in arrivals if a not in late]
             others = [a for a in arrivals if a.start is not None and a.start.protocol != SAGA]
             try:
                 await self._narrow([a for a in arrivals if a not in others], letters)
@@ -79,6 +83,10 @@ class Driver:
             except fencing.StaleHolder:
                 self._shards.lose_all()  # whatever is still ours will be assigned to us again
                 raise
+
+    async def _buried(self, late: Sequence[Arrival]) -> list[DeadLetter]:
+        async with self._outbox.transaction() as tx:
+            return await retention.letters(tx.sql, late)
 
     async def _narrow(self, arrivals: Sequence[Arrival], letters: Sequence[DeadLetter]) -> None:
         """Steps a batch; on a fault of its own, each half by itself, until the poison stands alone."""

@@ -1,5 +1,8 @@
 """One orchestrator process: drives the transactions of the shards that Kafka assigns to it."""
 
+import httpx
+
+from orchestrator import retention
 from orchestrator.api import TransactionRoutes
 from orchestrator.coordinator import Coordinator
 from orchestrator.doubts import Doubts
@@ -7,6 +10,7 @@ from orchestrator.driver import Driver
 from orchestrator.participants import Participants
 from orchestrator.shards import Shards
 from services.contract import topics
+from services.retention.needed import NeededRoute
 from services.runtime.bus import Consumer
 from services.runtime.http import create_app
 from services.runtime.janitor import Janitor
@@ -24,7 +28,8 @@ async def main(settings: Settings) -> None:
     coordinator = Coordinator(parts.name, parts.database, parts.outbox, shards, participants)
     driver = Driver(parts.name, parts.outbox, shards, coordinator, settings.journal_sample)
     starts = Consumer(settings.kafka_bootstrap, topics.SAGAS, "orchestrator", driver.handle, driver.own)
-    janitor = Janitor("orchestrator", parts, [])
+    peers = httpx.AsyncClient(base_url=settings.internal_url)
+    janitor = Janitor("orchestrator", parts, retention.chores(peers, settings.participant_token))
 
     async def ready() -> bool:
         return starts.is_attached and await parts.database.is_up()
@@ -32,6 +37,7 @@ async def main(settings: Settings) -> None:
     app = create_app("Tradeoff: transactions", DESCRIPTION, ready)
     doubts = Doubts(parts.name, parts.database, participants)
     TransactionRoutes(parts.database, driver, doubts, settings.operator_token).add_to(app)
+    NeededRoute(parts.front, retention.KNOWN, settings.participant_token).add_to(app)
     if settings.chaos:
         from services.chaos import seams
 
@@ -39,6 +45,7 @@ async def main(settings: Settings) -> None:
 
     async def close() -> None:
         await participants.close()
+        await peers.aclose()
         await parts.close()
 
     loops = [parts.outbox.run, starts.run, driver.run_timers, coordinator.take_over, janitor.run]

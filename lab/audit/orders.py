@@ -13,9 +13,11 @@ from zlib import crc32
 from lab.audit import promises
 from lab.audit.promises import Finding, time_of
 from lab.audit.reading import OrderFacts, Picture
+from services.contract.retention import RECORDS_KEPT_S
 from services.contract.topics import PARTITIONS
 
 KEYS_LIVE = timedelta(hours=23)  # a record may be forgotten after 24
+RECORDS_KEPT = timedelta(seconds=RECORDS_KEPT_S) - timedelta(hours=1)  # what is on record of an order's steps
 REFUSED_AT_ONCE = frozenset({"unknown-sku", "currency-mismatch", "amount-too-large"})  # never reached a saga
 ONCE_CONFIRMED = frozenset({"CONFIRMED", "CANCELLING", "CANCELLED"})
 BOUGHT, UNBOUGHT = "commit.1", "commit.2"
@@ -31,6 +33,10 @@ class Moment(NamedTuple):
 
     def overdue(self, since: datetime) -> bool:
         return self.now - since > self.bound
+
+    def on_record(self, order: OrderFacts | None) -> bool:
+        """Nothing of it can have been forgotten: inbox, commits, sagas and transactions."""
+        return not order or not order.status or self.now - order.created_at < RECORDS_KEPT
 
 
 Words = Iterator[str]
@@ -128,7 +134,7 @@ def every_order_ends(p: Picture, m: Moment) -> Words:
         yield "has no lines"
     elif order.total != order.amount:
         yield f"costs {order.amount}, but its lines add up to {order.total}"
-    yield from _sagas(p, p.status, order)
+    yield from _sagas(p, p.status, order, m.on_record(order))
 
 
 def _times(order: OrderFacts) -> Words:
@@ -147,20 +153,20 @@ def _times(order: OrderFacts) -> Words:
         yield f"has its times in the wrong order: {', '.join(map(str, known))}"
 
 
-def _sagas(p: Picture, status: str, order: OrderFacts) -> Words:
+def _sagas(p: Picture, status: str, order: OrderFacts, on_record: bool) -> Words:
     sagas = p.sagas
     ran, cancel = (sagas.order_running, sagas.cancel_running) if sagas else (None, None)
     outcome = sagas.order_outcome if sagas else None
     if status == "REFUSED" and ran is None and order.reason in REFUSED_AT_ONCE:
         return
-    if status != "PENDING" and ran is None:
+    if status != "PENDING" and ran is None and on_record:
         yield f"is {status}, but no saga ran for it"
     wanted = {"PENDING": None, "REFUSED": "compensated"}.get(status, "completed")
     if ran is False and outcome != wanted and not p.split:  # which ended as both
         yield f"is {status}, but its saga has ended as {outcome}"
     if cancel is not None and status in ("PENDING", "CONFIRMED", "REFUSED"):
         yield f"is {status}, but a saga has been cancelling it"
-    if status == "CANCELLED" and cancel is None:
+    if status == "CANCELLED" and cancel is None and on_record:
         yield "is CANCELLED, but no saga cancelled it"
     if status == "CANCELLING" and cancel is False:
         yield "is CANCELLING, but the saga that cancels it has ended"
@@ -190,11 +196,14 @@ def one_key_one_order(p: Picture, m: Moment) -> Words:
         yield "has a stored answer that does not name it"
 
 
-def replay_changes_nothing(p: Picture, _: Moment) -> Words:
+def replay_changes_nothing(p: Picture, m: Moment) -> Words:
     """An effect without its record would be repeated; a record without its effect stands for nothing.
 
     The record is a row in the inbox or, for what was committed in two or three phases, the commit's own.
+    Of an old order it may be forgotten, in part: no message of it can come any more.
     """
+    if not m.on_record(p.order):
+        return
     if p.inventory:
         yield from _stock_steps(own_steps(p, "inventory", p.inventory.steps), p.inventory.states)
     if p.payment:

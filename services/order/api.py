@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from pydantic import FailFast, Field, ValidationError, field_validator
 from services.contract import topics
 from services.contract.commit import Protocol
 from services.contract.messages import StartCancellation
+from services.contract.retention import DAY_S, RECORDS_KEPT_S
 from services.order import documented, store
 from services.order.crowd import Crowd
 from services.order.documented import UNASKED, UNKNOWN, answers
@@ -39,6 +41,9 @@ LONGEST_WAIT_S = 60
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(?:-[!-~]{0,100})?")
+
+NOT_KEPT = "no journal was kept of it: ask for one with the sampled flag of traceparent"
+FORGOTTEN = f"no journal is left: it is forgotten {RECORDS_KEPT_S // DAY_S} days after the order's end"
 
 LAST_CALL_S = 0.5
 """For an outcome that is being written: many times what the transaction of a saga takes."""
@@ -225,7 +230,10 @@ class OrderRoutes:
         return _json(body, 200 if row["status"] == "CANCELLED" else 202, location=f"/orders/{order_id}")
 
     async def trace(self, order_id: str) -> Response:
-        """The order's journal in causal order: messages, state changes, timers, recoveries, vector clocks."""
+        """The order's journal in causal order: messages, state changes, timers, recoveries, vector clocks.
+
+        `note` says why there is none.
+        """
         async with self._database.connection() as sql:
             row = await self._row(sql, order_id)
         try:
@@ -236,7 +244,8 @@ class OrderRoutes:
             log.warning("orchestrator not asked", error=repr(error))
             detail = "the orchestrator keeps the journal and cannot be asked right now"
             raise Problem(503, "temporarily-unavailable", detail, headers={"Retry-After": "1"}) from error
-        return _json({"order_id": order_id, "status": row["status"], "entries": entries})
+        trace = {"order_id": order_id, "status": row["status"], "entries": entries}
+        return _json(trace if entries else trace | {"note": _no_journal(row["created_at"])})
 
     async def _row(self, sql: asyncpg.Connection, order_id: str) -> asyncpg.Record:
         row = await sql.fetchrow(store.ONE, order_id) if is_uuid(order_id) else None
@@ -253,6 +262,11 @@ def answer(record: Record, wait_s: int) -> Response:
         headers["Preference-Applied"] = f"wait={wait_s}"
     media_type = MEDIA_TYPE if record.status >= 400 else "application/json"
     return Response(record.body, record.status, headers, media_type)
+
+
+def _no_journal(since: datetime) -> str:
+    is_old = datetime.now(UTC) - since > timedelta(seconds=RECORDS_KEPT_S)
+    return FORGOTTEN if is_old else NOT_KEPT
 
 
 def _order(row: asyncpg.Record) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Entry(BaseModel):
 
 class Journal(Receipt):
     entries: list[Entry]
+    note: Annotated[str | None, Field(description="why there are no entries")] = None
 
 
 def answers(status: int, model: type[BaseModel], *problems: tuple[int, str, str]) -> dict[int | str, Any]:

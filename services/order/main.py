@@ -8,16 +8,17 @@ from services.commit.by_hand import DoubtRoutes
 from services.commit.route import ParticipantRoute
 from services.commit.termination import Terminator
 from services.contract import commit, topics
+from services.order import store
 from services.order.api import OrderRoutes
 from services.order.handlers import CatalogueFeed, SagaSteps
 from services.order.participation import Waiting, script, work
 from services.order.placing import Placed, Placement, Placing, Unlisted
+from services.retention import chores
+from services.retention.needed import NeededRoute
 from services.runtime.answers import Answers
 from services.runtime.bus import Consumer
 from services.runtime.group_commit import GroupCommit
 from services.runtime.http import HotRoute, create_app
-from services.runtime.idempotency import EXPIRES_AFTER_S
-from services.runtime.janitor import Janitor, prune
 from services.runtime.plumbing import Plumbing
 from services.runtime.process import run, serve
 from services.runtime.settings import Settings
@@ -38,7 +39,7 @@ async def main(settings: Settings) -> None:
     commands = consume(topics.ORDER_COMMANDS, "order", worker.handle)
     feed = CatalogueFeed(parts.name, parts.outbox)
     catalogue = consume(topics.CATALOGUE_EVENTS, "order-catalogue", feed.handle)
-    janitor = Janitor("order", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
+    janitor = chores.janitor("order", parts, internal, settings.participant_token, store.KEY_NEEDED)
     told = Waiting(parts.database, answers).committed
     part = ParticipantRoute("order", settings.database_url, work, script, told, settings.participant_token)
     terminator = Terminator("order", part, internal, settings.coordinator_silence_s)
@@ -50,8 +51,9 @@ async def main(settings: Settings) -> None:
     placing = GroupCommit[Placement, Placed | Unlisted](place.commit)
     app = create_app("Tradeoff: orders", DESCRIPTION, ready)
     routes = OrderRoutes(parts.name, parts.front, parts.outbox, answers, placing, internal)
-    routes.add_to(app)
-    DoubtRoutes("order", part).add_to(app)
+    needed = NeededRoute(parts.front, store.UNENDED, settings.participant_token)
+    for each in (routes, DoubtRoutes("order", part), needed):
+        each.add_to(app)
     if settings.chaos:
         from services.chaos import seams
 
@@ -63,8 +65,7 @@ async def main(settings: Settings) -> None:
         await parts.close()
 
     loops = [parts.outbox.run, commands.run, catalogue.run, janitor.run, answers.poll, answers.listen]
-    front = HotRoute(app, "POST", commit.PATH, part.answer)
-    hot = HotRoute(front, "POST", "/orders", routes.place)
+    hot = HotRoute(HotRoute(app, "POST", commit.PATH, part.answer), "POST", "/orders", routes.place)
     await serve(settings, hot, [*loops, routes.crowd.run, *terminator.loops], close, answers.close)
 
 

@@ -98,6 +98,20 @@ OF_CUSTOMER = f"""
     SELECT {COLUMNS} FROM orders o
     WHERE customer_id = $1 AND ($2::uuid IS NULL OR order_id < $2::uuid) ORDER BY order_id DESC LIMIT $3
 """
+# Whatever is on record of these, anywhere, is still needed.
+UNENDED = """
+    SELECT order_id AS id FROM (
+        (SELECT order_id FROM orders WHERE status = 'PENDING' AND order_id >= $1::uuid
+         ORDER BY order_id LIMIT $2)
+        UNION ALL
+        (SELECT order_id FROM orders WHERE status = 'CANCELLING' AND order_id >= $1::uuid
+         ORDER BY order_id LIMIT $2)) o
+    ORDER BY order_id LIMIT $2
+"""
+# A scalar, which is looked up for each row: as a join it might be planned to read all orders.
+KEY_NEEDED = """
+    coalesce((SELECT o.status FROM orders o WHERE o.order_id = t.subject), '') IN ('PENDING', 'CANCELLING')
+"""
 LIST = """
     INSERT INTO catalogue (sku, name, price, currency, version)
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])

@@ -7,13 +7,13 @@ from services.commit.participant import tell_nobody
 from services.commit.route import ParticipantRoute
 from services.commit.termination import Terminator
 from services.contract import commit, topics
+from services.contract.retention import DELIVERABLE_S
 from services.payment.api import CustomerRoutes
 from services.payment.handlers import HANDLERS, lock
 from services.payment.participation import script, work
+from services.retention import chores
 from services.runtime.bus import Consumer
 from services.runtime.http import HotRoute, create_app
-from services.runtime.idempotency import EXPIRES_AFTER_S
-from services.runtime.janitor import Janitor, prune
 from services.runtime.plumbing import Plumbing
 from services.runtime.process import run, serve
 from services.runtime.settings import Settings
@@ -31,16 +31,16 @@ async def main(settings: Settings) -> None:
         answers_topic=topics.SAGAS,
         dead_letter_topic=topics.DEAD_LETTERS,
         lock=lock,
-        asked_again=True,
+        good_for_s=DELIVERABLE_S,
     )
     commands = Consumer(settings.kafka_bootstrap, topics.PAYMENT_COMMANDS, "payment", worker.handle)
-    janitor = Janitor("payment", parts, [prune("idempotency", "id", EXPIRES_AFTER_S)])
 
     taking_part = ParticipantRoute(
         "payment", settings.database_url, work, script, tell_nobody, settings.participant_token
     )
 
     peers = httpx.AsyncClient(base_url=settings.internal_url)
+    janitor = chores.janitor("payment", parts, peers, settings.participant_token)
     terminator = Terminator("payment", taking_part, peers, settings.coordinator_silence_s)
 
     async def ready() -> bool:

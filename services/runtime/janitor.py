@@ -22,22 +22,7 @@ EVERY_S = 2.0
 LEASE_S = 10.0
 
 Chore = Callable[[asyncpg.Connection], Awaitable[None]]
-
-PRUNE_AT_ONCE = 5_000
-"""Rows a chore deletes at a time: some ten milliseconds of work, so that nobody notices."""
-
-
-def prune(table: str, key: str, older_than_s: int) -> Chore:
-    """A chore that forgets old rows of `table`, a little at a time."""
-    statement = f"""
-        DELETE FROM {table} WHERE ({key}) IN (
-            SELECT {key} FROM {table} WHERE created_at < now() - make_interval(secs => $1) LIMIT $2)
-    """
-
-    async def chore(sql: asyncpg.Connection) -> None:
-        await sql.execute(statement, older_than_s, PRUNE_AT_ONCE)
-
-    return chore
+"""Part of a transaction of its own, and short: no more than nobody notices."""
 
 
 class Janitor:

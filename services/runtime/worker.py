@@ -5,6 +5,7 @@ effects, the inbox rows and the outgoing answers commit as one. What fails is na
 until the poison message stands alone; that one is put aside as a dead letter and its neighbours go on.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ class Command:
     @property
     def subject(self) -> str:
         return self.envelope.subject
+
+    @property
+    def age_s(self) -> float:
+        return time.time() - self.envelope.time.timestamp()
 
     @property
     def step(self) -> inbox.Step:
@@ -83,7 +88,7 @@ class Worker:
         dead_letter_topic: str,
         guard: Guard = unguarded,
         lock: Lock = lock_nothing,
-        asked_again: bool = False,
+        good_for_s: float | None = None,
     ) -> None:
         self._name = name
         self._outbox = outbox
@@ -93,12 +98,12 @@ class Worker:
         self._dead_letter_topic = dead_letter_topic
         self._guard = guard
         self._lock = lock
-        self._asked_again = asked_again
+        self._good_for_s = good_for_s
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Returns when every record has taken effect, had done so before, or lies among the dead letters; or,
-        where all are `asked_again` until they are answered, stays without an answer: a row of it is locked,
-        and nobody else shall wait for that."""
+        where all are asked again and so are good for `good_for_s` only, stays without an answer: a row of it
+        is locked, and nobody else shall wait for that; or it is older, and what it did may be forgotten."""
         commands: list[Command] = []
         for record in records:
             try:
@@ -141,7 +146,7 @@ class Worker:
                     await tx.sql.execute(statement)
                 await self._decide(tx, commands, held)
         except asyncpg.LockNotAvailableError as error:
-            if self._asked_again:
+            if self._good_for_s is not None:
                 raise Locked(str(error)) from None
             raise
 
@@ -153,7 +158,11 @@ class Worker:
         for command in commands:
             settled = inbox.settle(command.step, known)
             answers.update(settled)
-            if not settled:
+            if settled:
+                continue
+            if self._good_for_s is not None and command.age_s > self._good_for_s:
+                log.warning("too old to be acted on", step=command.step)
+            else:
                 fresh.append(command)
         kinds = _by_kind(fresh)
         if len(kinds) > 1:  # each handler locks in order, but one after the other is no order
@@ -168,8 +177,8 @@ class Worker:
     def _answer(self, tx: Transaction, commands: Sequence[Command], answers: Answers, known: Answers) -> None:
         inbox.record(tx, {key: answer for key, answer in answers.items() if key not in known})
         for command in commands:
-            answer = answers[command.subject, command.envelope.step]
-            tx.put(self._answers_topic, self._reply(command, answer))
+            if answer := answers.get((command.subject, command.envelope.step)):
+                tx.put(self._answers_topic, self._reply(command, answer))
 
     def _reply(self, command: Command, answer: Answer) -> Envelope:
         return seal(

@@ -1,9 +1,11 @@
 """Orchestrators over a real database that send nothing, and orders for them."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
 from aiokafka import ConsumerRecord
+from msgspec.structs import replace
 
 from orchestrator.coordinator import Coordinator
 from orchestrator.driver import Driver
@@ -41,9 +43,10 @@ def order_ids(number: int) -> list[str]:
     return found
 
 
-def start(order_id: str, protocol: Literal["saga", Protocol] = "saga") -> Any:
+def start(order_id: str, protocol: Literal["saga", Protocol] = "saga", age_s: float = 0.0) -> Any:
     message = StartOrder(MARK, 100, "EUR", (Line("nothing", 1, 100),), protocol=protocol)
     envelope = seal(message, id=f"{order_id}/order.start/1", source="test", subject=order_id)
+    envelope = replace(envelope, time=datetime.now(UTC) - timedelta(seconds=age_s))
     value = encode(envelope)
     return ConsumerRecord(
         topics.SAGAS, shard(order_id), 0, 0, 0, order_id.encode(), value, None, 0, len(value), ()

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord
+from msgspec.structs import replace
 
 from services.contract import topics
 from services.contract.messages import ShipStock
@@ -39,9 +41,10 @@ def worker(database: Database, **more: Any) -> Worker:
     )
 
 
-def ship(subject: str) -> Any:
+def ship(subject: str, age_s: float = 0.0) -> Any:
     step = "test.ship"
     envelope = seal(ShipStock(), id=f"{subject}/{step}/1", source="test", subject=subject, step=step)
+    envelope = replace(envelope, time=datetime.now(UTC) - timedelta(seconds=age_s))
     value = encode(envelope)
     offset = int(subject[:13].replace("-", ""), 16)
     return ConsumerRecord("test", 0, offset, 0, 0, subject.encode(), value, None, 0, len(value), ())
@@ -122,7 +125,7 @@ async def test_a_row_that_stays_locked_holds_up_nobody_else(inventory: Database)
     """Who wants it has no answer, and is asked again."""
     subjects = [uuid7() for _ in range(9)]
     patient, *others = subjects
-    hands = worker(inventory, handlers={ShipStock: wants_its_fence}, asked_again=True)
+    hands = worker(inventory, handlers={ShipStock: wants_its_fence}, good_for_s=60.0)
     gid = await keep(inventory, f"test:{patient}")
     try:
         await hands.handle([ship(subject) for subject in subjects])
@@ -147,3 +150,20 @@ async def test_who_is_not_asked_again_waits_for_as_long_as_it_takes(inventory: D
         await let_go(inventory, gid)
     await handling
     assert await ended(inventory, subject) == (1, 0)
+
+
+async def test_what_is_too_old_is_not_done_unless_somebody_says_it_only_once(inventory: Database) -> None:
+    known, forgotten = uuid7(), uuid7()
+    ran: list[str] = []
+
+    async def counted(tx: Transaction, commands: Sequence[Command]) -> Sequence[Answer]:
+        ran.extend(command.subject for command in commands)
+        return await done(tx, commands)
+
+    hands = worker(inventory, handlers={ShipStock: counted}, good_for_s=60.0)
+    await hands.handle([ship(known)])
+    await hands.handle([ship(known, 61), ship(forgotten, 61)])
+    assert ran == [known]
+    assert (await ended(inventory, known), await ended(inventory, forgotten)) == ((1, 0), (0, 0))
+    await worker(inventory, handlers={ShipStock: counted}).handle([ship(forgotten, 61)])
+    assert await ended(inventory, forgotten) == (1, 0)

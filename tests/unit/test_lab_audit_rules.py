@@ -9,7 +9,7 @@ from zlib import crc32
 import pytest
 
 from lab.audit import promises
-from lab.audit.orders import Moment, judge, moving
+from lab.audit.orders import RECORDS_KEPT, Moment, judge, moving
 from lab.audit.reading import ByHand, InventoryFacts, OrderFacts, PaymentFacts, Picture, SagaFacts
 from services.contract.topics import PARTITIONS
 
@@ -186,3 +186,19 @@ def test_a_record_that_may_have_expired_is_not_missed() -> None:
     old = NOW - timedelta(days=2)
     picture = facts("order", created_at=old, keys=None, key_id=None, key_status=None)(CONFIRMED)
     assert judge(picture, MOMENT) == []
+
+
+@pytest.mark.parametrize("whole", [CONFIRMED, REFUSED, CANCELLED])
+def test_what_is_forgotten_of_an_old_order_is_not_missed_and_its_effects_are(whole: Picture) -> None:
+    assert whole.order and whole.payment and whole.inventory
+    bare = whole._replace(
+        order=whole.order._replace(steps=None),
+        payment=whole.payment._replace(steps=None),
+        inventory=whole.inventory._replace(steps=None),
+        sagas=None,
+    )
+    assert {finding.check for finding in judge(bare, MOMENT)} == {promises.ENDS, promises.REPLAY}
+    later = Moment(NOW + RECORDS_KEPT, MOMENT.bound)
+    assert judge(bare, later) == []
+    kept = bare._replace(inventory=whole.inventory._replace(states="held", steps=None))
+    assert {finding.check for finding in judge(kept, later)} == {promises.PAID}

@@ -105,8 +105,10 @@ def test_the_picture_is_headed_by_the_roles_and_explains_its_clock() -> None:
     assert "clock: how many events" in text
 
 
-def test_an_order_without_a_journal_says_how_to_get_one() -> None:
-    assert "sampled" in render({"order_id": "x", "status": "CONFIRMED", "entries": []}, wide=True).plain
+def test_of_an_order_without_a_journal_it_is_told_why() -> None:
+    trace = {"order_id": "x", "status": "CONFIRMED", "entries": []}
+    assert "There is no journal." in render(trace, wide=True).plain
+    assert "forgotten" in render(trace | {"note": "it is forgotten"}, wide=True).plain
 
 
 @pytest.mark.parametrize(
