@@ -83,7 +83,7 @@ def parse(told: dict[str, Any]) -> Stack:
         databases={n: Login(str(d["owner"]), str(d["audit"])) for n, d in told["databases"].items()},
         ports=ports,
         addresses={name: f"127.0.0.1:{port}" for name, port in ports.items()}
-        | _replicas(told.get("replicas", {})),
+        | _replicas(told.get("behind", {})),
     )
 
 

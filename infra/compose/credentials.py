@@ -65,7 +65,7 @@ def _stack(known: Mapping[str, str]) -> dict[str, object]:
             for service in SERVICES
         },
         "processes": {},  # in containers of their own, where nobody else can see them
-        "replicas": {service: f"{service}:8000" for service in SERVICES},
+        "behind": {service: f"{service}:8000" for service in SERVICES},
     }
 
 

@@ -38,6 +38,13 @@ def test_a_stack_knows_who_listens_where() -> None:
     }
 
 
+def test_a_replica_is_reached_on_this_machine_or_behind_the_name_of_its_service() -> None:
+    assert stack().addresses == {"order-1": "127.0.0.1:8111"}
+    among = state.parse(TOLD | {"processes": {}, "replicas": 2, "behind": {"order": "localhost:8000"}})
+    assert among.addresses == {"order-1": "127.0.0.1:8000"}
+    assert state.parse(TOLD | {"processes": {}, "behind": {"order": "nowhere.invalid:8000"}}).addresses == {}
+
+
 def test_the_state_is_read_from_where_the_environment_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
