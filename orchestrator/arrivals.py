@@ -71,10 +71,11 @@ def read(record: Record) -> Arrival:
 
 
 def transactions_of(arrivals: Iterable[Arrival]) -> list[transactions.Start]:
-    """The transactions that these arrivals start, those of `2pc-group` together with their like."""
+    """The transactions that these arrivals start, those of `2pc-group` together with their like. A start that
+    is there twice, for its row of an outbox was adopted, starts one."""
     starts: list[transactions.Start] = []
     groups: dict[int, list[Arrival]] = {}
-    for arrival in arrivals:
+    for arrival in {arrival.key: arrival for arrival in arrivals}.values():
         assert arrival.start is not None
         shard = shard_of(arrival.envelope.subject, topics.PARTITIONS)
         if arrival.start.protocol == GROUPED and arrival.kind == "order":

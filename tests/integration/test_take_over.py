@@ -65,6 +65,18 @@ async def test_a_beginning_whose_commit_was_not_heard_of_is_run_once(
         assert await stored(database, order_id) == (id, [Begun]), "a start that comes again begins nothing"
 
 
+@pytest.mark.parametrize("protocol", ["2pc", "2pc-group", "3pc"])
+async def test_a_start_that_comes_twice_in_one_batch_begins_one_transaction(
+    database: Database, protocol: Protocol
+) -> None:
+    [order_id] = order_ids(1)
+    async with orchestrator("test-owner", database) as owner:
+        await owner.own({shard(order_id)})
+        await owner.handle([start(order_id, protocol), start(order_id, protocol)])
+        [live] = owner._coordinator._under_way._live.values()
+        assert [work.order_id for work in live.row.works] == [order_id]
+
+
 async def test_a_look_for_what_others_left_that_fell_over_resumes_nothing_twice(database: Database) -> None:
     """It begins anew, and the log does not tell yet whose a transaction is by now."""
     [order_id] = order_ids(1)
