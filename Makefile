@@ -50,8 +50,8 @@ else
 	@$(BIN)/pytest tests/faults tests/e2e tests/integration
 endif
 
-storms: python ## fifteen more minutes: processes and servers die, pause, run out of room, under load. ALL=1: forty
-	@$(NATIVE) install --dev --locust
+storms: python ## fifteen more minutes: processes and servers die, pause, run out of room, have wrong clocks. ALL=1: forty
+	@$(NATIVE) install --dev --locust --clocks
 	@STORMS_ALL=$(ALL) $(BIN)/pytest tests/chaos tests/lab
 
 chaos: python ## a table: who is lost at which step, and what it cost; five minutes. ROWS='--all --stacks 3': every step

@@ -13,7 +13,6 @@ import random
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -109,7 +108,7 @@ class Coordinator:
             state,
             start.works,
             start.traceparent,
-            datetime.now(UTC),
+            time.monotonic(),
             is_new=True,
             log=[Seen(time.time(), self._name, Begun(PARTICIPANTS, orders, epoch, in_turn))],
         )
@@ -174,7 +173,7 @@ class Coordinator:
     async def _next(self, live: Live) -> commit.Event:
         """What the participants say or, if they are silent, the timer. A cancellation has no deadline."""
         row = live.row
-        deadline = time.monotonic() + backoff.DEADLINE_S - row.age_s
+        deadline = row.began + backoff.DEADLINE_S
         may_expire = not row.is_cancellation and not row.state.expired
         until = min(live.rings_at, deadline) if may_expire else live.rings_at
         with contextlib.suppress(TimeoutError):

@@ -11,7 +11,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import asyncpg
@@ -129,7 +128,6 @@ class Driver:
         order_id, kind = arrival.key
         saga, effects = core.begin(DEFINITIONS[kind])
         shard = shard_of(order_id, topics.PARTITIONS)
-        now = datetime.now(UTC)
         row = SagaRow(
             order_id=order_id,
             kind=kind,
@@ -138,12 +136,12 @@ class Driver:
             saga=saga,
             payload=bytes(arrival.envelope.data),
             traceparent=arrival.envelope.traceparent,
-            wake_at=None,
+            wake_in_s=None,
             wake_for="",
-            started_at=now,
+            age_s=0.0,
             keep_log=arrival.traced or arrival.envelope.resent or random.random() < self._sample,
             is_new=True,
-            log=[arrival.line(self._name, now.timestamp())],
+            log=[arrival.line(self._name, time.time())],
         )
         self._perform(tx, row, effects)
         return row
@@ -178,7 +176,7 @@ class Driver:
                 case core.Wake(token, attempt):
                     self._arm(row, token, attempt)
                 case core.Ended():
-                    row.wake_at = None
+                    row.wake_in_s = None
 
     def _command(self, row: SagaRow, step: str, attempt: int) -> Envelope:
         return seal(
@@ -197,15 +195,12 @@ class Driver:
 
         When it rings it will be found to be for a phase gone by, and armed anew.
         """
-        now = datetime.now(UTC)
-        soon_enough = now + timedelta(seconds=backoff.longest_s(attempt))
-        if row.wake_at is not None and now < row.wake_at <= soon_enough:
+        if row.wake_in_s is not None and 0.0 < row.wake_in_s <= backoff.longest_s(attempt):
             return
         row.wake_for = token
-        row.wake_at = now + timedelta(seconds=backoff.delay_s(attempt, random.random()))
+        row.wake_in_s = backoff.delay_s(attempt, random.random())
         if core.revocable(DEFINITIONS[row.kind], row.saga):
-            row.wake_at = min(row.wake_at, row.started_at + timedelta(seconds=backoff.DEADLINE_S))
-            row.wake_at = max(row.wake_at, now)
+            row.wake_in_s = max(0.0, min(row.wake_in_s, backoff.DEADLINE_S - row.age_s))
 
     async def run_timers(self) -> None:
         """Rings timers and resumes the sagas of shards newly owned, for ever."""
@@ -261,17 +256,15 @@ class Driver:
         return len(rows)
 
     def _rung(self, tx: Transaction, row: SagaRow) -> None:
-        now, token = datetime.now(UTC), core.token(row.saga)
-        expired = (now - row.started_at).total_seconds() >= backoff.DEADLINE_S
-        row.wake_at = None
+        now, token = time.time(), core.token(row.saga)
+        expired = row.age_s >= backoff.DEADLINE_S
+        row.wake_in_s = None
         if expired and core.revocable(DEFINITIONS[row.kind], row.saga):
             row.keep_log = True
-            self._step(tx, row, core.Expired(), LogLine(now.timestamp(), self._name, "expired"))
+            self._step(tx, row, core.Expired(), LogLine(now, self._name, "expired"))
         elif row.wake_for == token:
             row.keep_log = True
-            self._step(
-                tx, row, core.TimedOut(token), LogLine(now.timestamp(), self._name, "timed-out", token)
-            )
+            self._step(tx, row, core.TimedOut(token), LogLine(now, self._name, "timed-out", token))
         else:
             self._arm(row, token, row.saga.attempt)
 
@@ -284,7 +277,7 @@ class Driver:
             rows = await store.load(tx.sql, [(order_id, kind) for kind in DEFINITIONS])
             running = [row for row in rows.values() if row.saga.phase is not core.Phase.ENDED]
             for row in running:
-                row.keep_log, row.wake_at = True, None
+                row.keep_log, row.wake_in_s = True, None
                 row.saga, effects = core.step(DEFINITIONS[row.kind], row.saga, core.RetryNow())
                 row.log.append(LogLine(time.time(), self._name, "retry-now"))
                 self._perform(tx, row, effects)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import asyncpg
 import msgspec
@@ -11,42 +10,46 @@ from orchestrator.core.journal import LogLine
 from orchestrator.core.saga import Saga
 from services.runtime.outbox import Transaction
 
+FAR_OFF_S = 90.0
+"""No timer is set for so long: one that has so long to go was set by a clock that has been put back."""
+
+ROW = """
+    SELECT order_id::text, kind, shard, epoch, state, payload, traceparent,
+           EXTRACT(epoch FROM wake_at - now())::float8, wake_for,
+           greatest(0, EXTRACT(epoch FROM now() - started_at))::float8, keep_log
+"""
 # Locked in one order everywhere. A saga is only ever stepped by the owner of its shard, but timers and
 # operators step it too, in transactions of their own.
-LOAD = """
-    SELECT order_id::text, kind, shard, epoch, state, payload, traceparent, wake_at, wake_for,
-           started_at, keep_log
-    FROM sagas WHERE (order_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+LOAD = f"""
+    {ROW} FROM sagas WHERE (order_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
     ORDER BY order_id, kind FOR UPDATE
 """
-DUE = """
-    SELECT order_id::text, kind, shard, epoch, state, payload, traceparent, wake_at, wake_for,
-           started_at, keep_log
-    FROM sagas WHERE running AND shard = ANY($1::smallint[]) AND wake_at <= now()
+DUE = f"""
+    {ROW} FROM sagas WHERE running AND shard = ANY($1::smallint[])
+        AND (wake_at <= now() OR wake_at > now() + make_interval(secs => {FAR_OFF_S}))
     ORDER BY order_id, kind LIMIT $2 FOR UPDATE SKIP LOCKED
 """
-UNOWNED = """
-    SELECT order_id::text, kind, shard, epoch, state, payload, traceparent, wake_at, wake_for,
-           started_at, keep_log
-    FROM sagas WHERE running AND shard = $1 AND epoch < $2
+UNOWNED = f"""
+    {ROW} FROM sagas WHERE running AND shard = $1 AND epoch < $2
     ORDER BY order_id, kind LIMIT $3 FOR UPDATE SKIP LOCKED
 """
 SAVE = """
     INSERT INTO sagas AS s (
         order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at,
         keep_log, running, outcome, ended_at)
-    SELECT order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at,
+    SELECT order_id, kind, shard, epoch, state, payload, traceparent, log,
+        now() + make_interval(secs => wake_in_s), wake_for, now() - make_interval(secs => age_s),
         keep_log, outcome IS NULL, outcome, CASE WHEN outcome IS NOT NULL THEN now() END
     FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
-                $8::text[], $9::timestamptz[], $10::text[], $11::timestamptz[], $12::boolean[],
+                $8::text[], $9::float8[], $10::text[], $11::float8[], $12::boolean[],
                 $13::text[])
-        AS n (order_id, kind, shard, epoch, state, payload, traceparent, log, wake_at, wake_for, started_at,
+        AS n (order_id, kind, shard, epoch, state, payload, traceparent, log, wake_in_s, wake_for, age_s,
               keep_log, outcome)
     ON CONFLICT (order_id, kind) DO UPDATE SET
         epoch = excluded.epoch, state = excluded.state,
         wake_at = excluded.wake_at, wake_for = excluded.wake_for,
         running = excluded.running, outcome = excluded.outcome, ended_at = excluded.ended_at,
-        keep_log = excluded.keep_log,
+        keep_log = excluded.keep_log, started_at = least(s.started_at, excluded.started_at),
         log = CASE WHEN excluded.running OR excluded.keep_log THEN s.log || excluded.log ELSE '' END
 """
 PUT_OFF = """
@@ -68,9 +71,9 @@ _line = msgspec.json.Decoder(LogLine)
 
 @dataclass(slots=True)
 class SagaRow:
-    """A saga as it is stored.
+    """A saga as it is stored. Its times are told from Postgres's present one, so that one clock judges.
 
-    `wake_for` is the token of the timer that rings at `wake_at`. `log` holds only the lines that are not
+    `wake_for` is the token of the timer that rings in `wake_in_s`. `log` holds only the lines that are not
     in the database yet; it outlives a saga that went well only if `keep_log`.
     """
 
@@ -81,9 +84,9 @@ class SagaRow:
     saga: Saga
     payload: bytes
     traceparent: str
-    wake_at: datetime | None
+    wake_in_s: float | None
     wake_for: str
-    started_at: datetime
+    age_s: float
     keep_log: bool
     is_new: bool = False
     log: list[LogLine] = field(default_factory=list)
@@ -133,9 +136,9 @@ def save(tx: Transaction, rows: Sequence[SagaRow]) -> None:
             [r.payload if r.is_new else b"" for r in rows],  # an update leaves it as it is
             [r.traceparent for r in rows],
             [_lines(r.log) for r in rows],
-            [r.wake_at for r in rows],
+            [r.wake_in_s for r in rows],
             [r.wake_for for r in rows],
-            [r.started_at for r in rows],
+            [r.age_s for r in rows],
             [r.keep_log for r in rows],
             [r.saga.outcome or None for r in rows],
         )

@@ -3,9 +3,9 @@
 What the cores call `Force` is a row of this log that is durable, checked by the owner's epoch.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -33,17 +33,18 @@ SAVE = """
     INSERT INTO transactions AS t (
         transaction_id, protocol, shard, epoch, running, state, works, traceparent, log, started_at, outcome,
         ended_at)
-    SELECT id, protocol, shard, epoch, outcome IS NULL, state, works, traceparent, log, started_at, outcome,
-        CASE WHEN outcome IS NOT NULL THEN now() END
+    SELECT id, protocol, shard, epoch, outcome IS NULL, state, works, traceparent, log,
+        now() - make_interval(secs => age_s), outcome, CASE WHEN outcome IS NOT NULL THEN now() END
     FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
-                $8::text[], $9::timestamptz[], $10::text[])
-        AS n (id, protocol, shard, epoch, state, works, traceparent, log, started_at, outcome)
+                $8::text[], $9::float8[], $10::text[])
+        AS n (id, protocol, shard, epoch, state, works, traceparent, log, age_s, outcome)
     ON CONFLICT (transaction_id) DO UPDATE SET
         epoch = excluded.epoch, state = excluded.state, running = excluded.running,
         outcome = excluded.outcome, ended_at = excluded.ended_at, log = t.log || excluded.log
 """
 UNOWNED = """
-    SELECT transaction_id::text, protocol, shard, state, works, traceparent, started_at FROM transactions
+    SELECT transaction_id::text, protocol, shard, state, works, traceparent,
+           greatest(0, EXTRACT(epoch FROM now() - started_at))::float8 FROM transactions
     WHERE running AND shard = $1 AND epoch < $2 AND transaction_id > $3::uuid
     ORDER BY transaction_id LIMIT $4
 """
@@ -105,13 +106,13 @@ class Row:
     state: State
     works: tuple[Work, ...]
     traceparent: str
-    started_at: datetime
+    began: float  # on this process's monotonic clock, perhaps before it started
     is_new: bool = False
     log: list[Seen] = field(default_factory=list)
 
     @property
     def age_s(self) -> float:
-        return (datetime.now(UTC) - self.started_at).total_seconds()
+        return time.monotonic() - self.began
 
     @property
     def wanted(self) -> set[str]:
@@ -154,7 +155,7 @@ def save(tx: Transaction, rows: Sequence[Row]) -> None:
             [msgspec.json.encode(r.works) if r.is_new else b"" for r in rows],  # an update leaves it as it is
             [r.traceparent for r in rows],
             ["".join(_line(seen) for seen in r.log) for r in rows],
-            [r.started_at for r in rows],
+            [r.age_s for r in rows],
             [r.state.outcome or None for r in rows],
         )
 
@@ -168,8 +169,9 @@ async def unowned(
 
 def read(record: asyncpg.Record) -> Row:
     """Raises msgspec's ValidationError for a state that this version does not know."""
-    id, protocol, shard, state, works, traceparent, started_at = record.values()
-    return Row(id, protocol, shard, _state.decode(state), _works.decode(works), traceparent, started_at)
+    id, protocol, shard, state, works, traceparent, age_s = record.values()
+    began = time.monotonic() - age_s
+    return Row(id, protocol, shard, _state.decode(state), _works.decode(works), traceparent, began)
 
 
 async def nudge(sql: asyncpg.Connection, id: str) -> list[str]:

@@ -35,6 +35,7 @@ def _arguments() -> argparse.ArgumentParser:
     install.add_argument("--dev", action="store_true", help="and what tests and checks need")
     install.add_argument("--locust", action="store_true", help="and what `make load` needs")
     install.add_argument("--browser", action="store_true", help="and a browser, for the tests of pages")
+    install.add_argument("--clocks", action="store_true", help="and clocks that can be put wrong, for storms")
     install.add_argument("--only", choices=["python"], help="no servers")
     up = commands.add_parser("up", parents=[common], help="install, start, and return when all is ready")
     up.add_argument("--port-offset", type=int, help="added to every port")
@@ -52,7 +53,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _install(told: argparse.Namespace) -> None:
-    ensure_installed(Wanted(told.only != "python", told.dev, told.locust, told.browser))
+    ensure_installed(Wanted(told.only != "python", told.dev, told.locust, told.browser, told.clocks))
 
 
 def _up(told: argparse.Namespace) -> None:

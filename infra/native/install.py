@@ -27,6 +27,7 @@ class Wanted:
 
     locust: bool = False
     browser: bool = False
+    clocks: bool = False
 
 
 def ensure_installed(wanted: Wanted = Wanted()) -> None:
@@ -75,6 +76,8 @@ def _missing_packages(wanted: Wanted) -> list[str]:
         needed += machine.missing_for_servers(kafka_is_there=kafka.is_installed())
     if wanted.browser:
         needed += machine.missing_for_pages()
+    if wanted.clocks:
+        needed += machine.missing_for_clocks()
     return needed
 
 

@@ -88,6 +88,16 @@ def missing_for_pages() -> list[str]:
     return [] if any(map(shutil.which, BROWSERS)) else ["chromium"]
 
 
+def false_clock() -> Path | None:
+    """What a process is preloaded with so that its wall clock can be put wrong."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+def missing_for_clocks() -> list[str]:
+    """For the tests in which clocks jump."""
+    return [] if false_clock() else ["libfaketime"]
+
+
 def is_debian_like() -> bool:
     try:
         lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()

@@ -28,6 +28,9 @@ BETWEEN_S = 1.0
 MOST_AGAIN = 50_000  # orders looked at again; where more are wrong, fewer will do to say so
 EXAMPLES = 5
 
+# And the latest time that an order bears: those of an hour in which the clock was ahead are not left out.
+BEGAN = "select clock_timestamp(), greatest(clock_timestamp(), max(created_at)) from orders"
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -67,8 +70,8 @@ class _Look:
     again: set[UUID] = field(default_factory=set)
     seen: int = 0
 
-    def at(self, picture: Picture, moment: Moment, began: datetime) -> None:
-        if picture.order and picture.status and picture.order.created_at > began:
+    def at(self, picture: Picture, moment: Moment, latest: datetime) -> None:
+        if picture.order and picture.status and picture.order.created_at > latest:
             return
         self.seen += picture.status is not None
         found = judge(picture, moment)
@@ -102,19 +105,19 @@ async def audit(
 ) -> Report:
     """`databases`: one open connection to each of the four; what their transactions see is judged."""
     bound = timedelta(seconds=bound_s)
-    began: datetime = await databases["order"].fetchval("select clock_timestamp()")
+    [(began, latest)] = await databases["order"].fetch(BEGAN)
     numbers = await leftovers.fence_numbers(databases)
     exact = await books.money(databases["payment"]) + await books.stock(databases["inventory"])
     first = _Look()
     async for batch in pictures(databases):
         for picture in batch:
-            first.at(picture, Moment(began, bound), began)
+            first.at(picture, Moment(began, bound), latest)
         advance(first.seen)
     loose = await _loose(databases, bound, numbers)
     found = persistent = first.findings + loose
     for _ in range(LOOKS if found or first.again else 0):
         await asyncio.sleep(between_s)
-        look = await _again(databases, bound, began, first.again)
+        look = await _again(databases, bound, latest, first.again)
         before = {(finding.check, finding.subject) for finding in found}
         found = look.findings + (await _loose(databases, bound, numbers) if loose else [])
         persistent = [finding for finding in found if (finding.check, finding.subject) in before]
@@ -123,13 +126,13 @@ async def audit(
     return Report([*exact, *persistent], first.seen)
 
 
-async def _again(databases: Databases, bound: timedelta, began: datetime, ids: set[UUID]) -> _Look:
+async def _again(databases: Databases, bound: timedelta, latest: datetime, ids: set[UUID]) -> _Look:
     look = _Look()
     if ids:
         moment = Moment(await databases["order"].fetchval("select clock_timestamp()"), bound)
         async for batch in pictures(databases, sorted(ids)):
             for picture in batch:
-                look.at(picture, moment, began)
+                look.at(picture, moment, latest)
     return look
 
 

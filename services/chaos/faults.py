@@ -193,6 +193,7 @@ class Faults:
         """For GET /faults."""
         return {
             "role": self._role,
+            "now": time.time(),
             "faults": [{**a.fault.model_dump(), "left": a.left, "met": a.met} for a in self._armed],
             "held": [asdict(held) for held in self._held],
             "reached": {point: self._reached[point] for point in POINTS[self._role]},

@@ -79,7 +79,7 @@ def _mounted(role: str, settings: Settings, app: FastAPI) -> Faults:
     faults, token = Faults(role), settings.operator_token
 
     async def read(request: Request) -> Response:
-        """What is armed, who is held, and how often each point was reached."""
+        """What is armed, who is held, how often each point was reached, and what the clock shows."""
         require_operator(request, token)
         return _json(faults.told())
 

@@ -18,7 +18,8 @@ DEAD_AFTER_S = 3.0
 
 READ = """
     SELECT a.id::text, p.gid, b.outcome, b.epoch, b.number, n.epoch, n.number,
-        p.prepared < w.since OR w.until < clock_timestamp() - make_interval(secs => $2)
+        p.prepared NOT BETWEEN w.since AND clock_timestamp()
+            OR w.until NOT BETWEEN clock_timestamp() - make_interval(secs => $2) AND clock_timestamp()
     FROM unnest($1::uuid[]) AS a (id) CROSS JOIN awake w
     LEFT JOIN branches b ON b.transaction_id = a.id LEFT JOIN precommits n ON n.transaction_id = a.id
     LEFT JOIN pg_prepared_xacts p ON p.database = current_database()

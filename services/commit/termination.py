@@ -10,6 +10,8 @@ time does so.
 that they may have, when it is back. So every replica writes in the service's own database that it lives:
 `awake.since` is when the present stretch without a gap of `DEAD_AFTER_S` began, and what was prepared before
 is `recovering`. A restart of one replica of two is no gap; the death of all of them, or of Postgres, is.
+Postgres's clock judges. When it jumps, in either direction, nobody can tell whether there was a gap: that is
+one, and so is a vote of a time to come. What a clock put back by just so long hides is not seen.
 
 When a coordinator is silent, hundreds of transactions miss it at the same moment. What they want to know of a
 peer goes in one call: a call each would keep everybody so busy that the living were taken for dead.
@@ -58,8 +60,9 @@ MOST_TURNS = 6
 LOCK = 7_203_518
 
 BEAT = """
-    UPDATE awake SET until = greatest(until, clock_timestamp()), since = CASE
-        WHEN until < clock_timestamp() - make_interval(secs => $1) THEN clock_timestamp() ELSE since END
+    UPDATE awake SET until = clock_timestamp(), since = CASE
+        WHEN until BETWEEN clock_timestamp() - make_interval(secs => $1) AND clock_timestamp()
+        THEN since ELSE clock_timestamp() END
 """
 DOUBT = """
     SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(prepared)), 0)::float8
@@ -73,8 +76,8 @@ OLDEST_S = Gauge("tradeoff_oldest_prepared_seconds", "How long the oldest of the
 SILENT = f"""
     SELECT gid FROM pg_prepared_xacts
     WHERE database = current_database() AND gid LIKE '3pc:%' AND gid ~ '^{OURS}'
-        AND prepared < now() - make_interval(secs => $1)
-        AND NOT EXISTS (SELECT FROM precommits WHERE created_at > now() - make_interval(secs => $1)
+        AND abs(extract(epoch FROM now() - prepared)::float8) > $1
+        AND NOT EXISTS (SELECT FROM precommits WHERE abs(extract(epoch FROM now() - created_at)::float8) <= $1
             AND transaction_id::text = split_part(split_part(gid, '/', 1), ':', 2))
     ORDER BY prepared LIMIT $2
 """

@@ -26,10 +26,12 @@ INSERT_LINES = """
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[])
 """
 
+# An order's times stay in their order, also when the clock is put back (`greatest`).
+#
 # The answer to a confirmed order was written beside its key when the order was placed; it becomes true here.
 CONFIRM = """
     WITH ended AS (
-        UPDATE orders SET status = 'CONFIRMED', ended_at = now()
+        UPDATE orders SET status = 'CONFIRMED', ended_at = greatest(now(), created_at)
         WHERE order_id = ANY($1::uuid[]) AND status = 'PENDING' RETURNING request_id)
     UPDATE idempotency i SET status = 201 FROM ended
     WHERE i.id = ended.request_id AND i.status IS NULL
@@ -38,7 +40,7 @@ CONFIRM = """
 # The same, for all the orders of a transaction that may be rolled back: which of them were PENDING?
 CONFIRM_ALL = """
     WITH ended AS (
-        UPDATE orders SET status = 'CONFIRMED', ended_at = now()
+        UPDATE orders SET status = 'CONFIRMED', ended_at = greatest(now(), created_at)
         WHERE order_id = ANY($1::uuid[]) AND status = 'PENDING' RETURNING order_id, request_id),
     answered AS (
         UPDATE idempotency i SET status = 201 FROM ended WHERE i.id = ended.request_id AND i.status IS NULL)
@@ -47,7 +49,7 @@ CONFIRM_ALL = """
 # The same for one order in the text of a script, which fails when it was not PENDING.
 CONFIRM_ONE = """
     WITH ended AS (
-        UPDATE orders SET status = 'CONFIRMED', ended_at = now()
+        UPDATE orders SET status = 'CONFIRMED', ended_at = greatest(now(), created_at)
         WHERE order_id = '{id}' AND status = 'PENDING' RETURNING request_id),
     answered AS (
         UPDATE idempotency i SET status = 201 FROM ended WHERE i.id = ended.request_id AND i.status IS NULL)
@@ -60,7 +62,8 @@ ANSWERED = """
 """
 REJECT = """
     WITH ended AS (
-        UPDATE orders o SET status = 'REFUSED', ended_at = now(), reason = r.reason, detail = r.detail
+        UPDATE orders o SET
+            status = 'REFUSED', ended_at = greatest(now(), created_at), reason = r.reason, detail = r.detail
         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS r (order_id, reason, detail, body)
         WHERE o.order_id = r.order_id AND o.status = 'PENDING' RETURNING o.request_id, r.body)
     UPDATE idempotency i SET status = 409, body = ended.body FROM ended
@@ -80,11 +83,11 @@ ANSWER_ACCEPTED = """
     FROM free JOIN unnest($1::uuid[], $2::text[]) AS a (id, body) USING (id) WHERE i.id = free.id
 """
 REQUEST_CANCEL = """
-    UPDATE orders SET status = 'CANCELLING', cancel_requested_at = now()
+    UPDATE orders SET status = 'CANCELLING', cancel_requested_at = greatest(now(), ended_at)
     WHERE order_id = $1::uuid AND status = 'CONFIRMED' RETURNING order_id
 """
 CLOSE_CANCELLED = """
-    UPDATE orders SET status = 'CANCELLED', cancelled_at = now()
+    UPDATE orders SET status = 'CANCELLED', cancelled_at = greatest(now(), cancel_requested_at)
     WHERE order_id = ANY($1::uuid[]) AND status = 'CANCELLING' RETURNING order_id::text
 """
 COLUMNS = """

@@ -7,6 +7,7 @@ chore and wakes up when another has taken over changes nothing.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
@@ -18,8 +19,7 @@ from services.runtime.plumbing import Plumbing
 
 log = structlog.get_logger()
 
-EVERY_S = 2.0
-LEASE_S = 10.0
+EVERY_S, LEASE_S = 2.0, 10.0
 
 Chore = Callable[[asyncpg.Connection], Awaitable[None]]
 """Part of a transaction of its own, and short: no more than nobody notices."""
@@ -29,18 +29,18 @@ class Janitor:
     """Does the chores of one service's database."""
 
     def __init__(self, name: str, parts: Plumbing, chores: Sequence[Chore]) -> None:
-        self._name = f"janitor:{name}"
-        self._database = parts.database
-        self._outbox = parts.outbox
-        self._shortcuts = parts.shortcuts
-        self._chores = chores
+        self._name, self._chores = f"janitor:{name}", chores
+        self._database, self._outbox, self._shortcuts = parts.database, parts.outbox, parts.shortcuts
 
     async def run(self) -> None:
+        went_at = time.monotonic()
         while True:
             await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))
             lease = await self._shortcuts.lock(self._name, ttl_s=LEASE_S)
-            if lease is None and not self._shortcuts.is_away:
+            # Nobody's lease is believed for longer than it lasts, whatever Redis's clock says.
+            if lease is None and not self._shortcuts.is_away and time.monotonic() - went_at < LEASE_S:
                 continue
+            went_at = time.monotonic()
             try:
                 await self._round()
             except fencing.StaleHolder as error:

@@ -31,7 +31,7 @@ from services.runtime.envelope import Envelope, Outgoing, encode, mark_resent
 log = structlog.get_logger()
 
 ADOPT_AFTER_S = 5.0
-"""A row this old was left behind; a living but slow writer may be overtaken, which only repeats messages."""
+"""A row this old, or of a time to come, was left behind; to overtake a slow writer only repeats messages."""
 
 ADOPT_AT_ONCE = 100
 """Rows; each may hold the messages of a whole batch. While so many wait for Kafka, no more are adopted."""
@@ -47,7 +47,7 @@ ADOPT = """
     UPDATE outbox SET owner = $1, taken_at = now()
     WHERE id = ANY(ARRAY(
         SELECT id FROM outbox
-        WHERE owner = ANY($2::text[]) OR taken_at < now() - make_interval(secs => $3)
+        WHERE owner = ANY($2::text[]) OR abs(extract(epoch FROM now() - taken_at)::float8) > $3
         ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED))
     RETURNING id, messages
 """

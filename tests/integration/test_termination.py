@@ -166,12 +166,16 @@ async def test_a_participant_that_was_down_decides_nothing_alone(sites: dict[str
             await eventually(partial(outcomes, sites, transaction), ["aborted"] * 3)
 
 
-async def test_who_beats_without_a_gap_is_not_recovering_and_who_wakes_up_is(sites: dict[str, Site]) -> None:
+@pytest.mark.parametrize("jump", ["-", "+"])
+async def test_who_beats_without_a_gap_is_not_recovering_and_who_wakes_up_is(
+    sites: dict[str, Site], jump: str
+) -> None:
+    """Nor does anybody know who finds that he has beaten in a time to come: the clock was put back."""
     site = sites["order"]
     transaction = await voted(sites)
     assert not (await site.desk.say("inquire", transaction, protocol="3pc")).recovering
     async with site.desk.database.connection() as sql:
-        await sql.execute("UPDATE awake SET until = until - interval '1 hour'")
+        await sql.execute(f"UPDATE awake SET until = until {jump} interval '1 hour'")
     told = await site.desk.say("inquire", transaction, protocol="3pc")
     assert told.recovering, "also before its first heartbeat"
     await site.beat()
