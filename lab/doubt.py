@@ -6,7 +6,7 @@ sees what they say (`services/commit/by_hand.py`).
 
 from dataclasses import dataclass
 
-from lab.databases import connected
+from lab.databases import Databases, connected
 from lab.state import Stack
 from services.contract.commit import PARTICIPANTS
 
@@ -36,9 +36,13 @@ class Doubt:
 
 async def in_doubt(stack: Stack) -> list[Doubt]:
     """All that is prepared now, in the three databases. Raises Trouble when one cannot be reached."""
-    found: list[Doubt] = []
     async with connected(stack, PARTICIPANTS) as databases:
-        for name, sql in databases.items():
-            for gid, age_s, tables, waiting in await sql.fetch(PREPARED):
-                found.append(Doubt(name, gid, age_s, tuple(tables), waiting))
+        return await prepared(databases)
+
+
+async def prepared(databases: Databases) -> list[Doubt]:
+    found: list[Doubt] = []
+    for name, sql in databases.items():
+        for gid, age_s, tables, waiting in await sql.fetch(PREPARED):
+            found.append(Doubt(name, gid, age_s, tuple(tables), waiting))
     return found

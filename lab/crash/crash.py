@@ -15,11 +15,12 @@ from lab.crash.loss import Ground, Lost, lose
 from lab.crash.partition import mend, others, split_orders
 from lab.crash.rows import PARTITION, Row
 from lab.crash.troublemakers import troublemakers
-from lab.databases import LOST
-from lab.doubt import in_doubt
+from lab.databases import LOST, connected
+from lab.doubt import prepared
 from lab.faults import Faults
 from lab.state import Stack, Trouble
 from lab.witness import Seen, Witness
+from services.contract.commit import PARTICIPANTS
 
 RATE, LOAD_S = 40.0, 4.0
 AHEAD_S = 1.0
@@ -67,8 +68,11 @@ class Doubts:
     async def watch(self) -> None:
         while True:
             with suppress(Trouble, *LOST):
-                found = await in_doubt(self._stack)
-                self.longest_s = max([self.longest_s, *(doubt.age_s for doubt in found)])
+                async with connected(self._stack, PARTICIPANTS) as databases:
+                    while True:
+                        found = await prepared(databases)
+                        self.longest_s = max([self.longest_s, *(doubt.age_s for doubt in found)])
+                        await asyncio.sleep(0.2)
             await asyncio.sleep(0.2)
 
 
