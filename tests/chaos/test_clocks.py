@@ -37,7 +37,7 @@ KINDS = {
     "processes": tuple(f"{service}-{number}" for service in SERVICES for number in (1, 2)),
     "Postgres servers": tuple(f"pg-{service}" for service in SERVICES),
 }
-CHOSEN = [("saga", "processes"), ("saga", "Postgres servers"), ("3pc", "Postgres servers")]
+CHOSEN = [("saga", "processes"), ("3pc", "Postgres servers")]
 ALL = [(protocol, kind) for protocol in ("saga", "2pc", "2pc-group", "3pc") for kind in KINDS]
 
 LEFT = {
