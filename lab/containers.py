@@ -15,8 +15,9 @@ ANSWER_S = 0.5
 READY_S = 90.0
 """Docker waits the longer the more often a container has died."""
 
+BEGAN = "process_start_time_seconds "
 
-ALONE = "among containers one can only die by itself, --mode restart."
+NOT_HERE = "among containers one can only die by itself, --mode restart."
 
 
 class Containers:
@@ -26,20 +27,30 @@ class Containers:
         self._addresses = stack.addresses
         self._http = httpx.Client(timeout=ANSWER_S, trust_env=False)
         self._exits: dict[str, int] = dict.fromkeys(stack.addresses, 0)
-        self._answers: dict[str, bool] = dict.fromkeys(stack.addresses, True)
+        self._seen: dict[str, str] = dict.fromkeys(stack.addresses, "")
         self.supervisor = self
 
     def exits(self, name: str) -> int:
-        """How often it has ceased to answer, as far as somebody was looking."""
-        if (answers := self._is("livez", name)) != self._answers[name]:
-            self._answers[name] = answers
-            self._exits[name] += not answers
+        """How often it has died, as far as somebody was looking: nobody listened, or it has begun anew."""
+        try:
+            began = self._began(name)
+        except httpx.ConnectError:
+            began = ""
+        except (httpx.HTTPError, ValueError):
+            return self._exits[name]  # it may only be slow
+        self._exits[name] += bool(self._seen[name]) and began != self._seen[name]
+        self._seen[name] = began
         return self._exits[name]
+
+    def _began(self, name: str) -> str:
+        """When, as it says itself."""
+        answer = self._http.get(f"http://{self._addresses[name]}/metrics").raise_for_status()
+        return next(line for line in answer.text.splitlines() if line.startswith(BEGAN))
 
     def wait_ready(self, name: str) -> None:
         """Raises Failure when it does not come back."""
         until = time.monotonic() + READY_S
-        while not self._is("readyz", name):
+        while not self._is_ready(name):
             if time.monotonic() > until:
                 raise Failure(
                     f"{name} was not back within {READY_S:.0f} s: docker compose ps, docker compose logs"
@@ -48,16 +59,16 @@ class Containers:
         self.exits(name)
 
     def stop(self, *names: str) -> None:
-        raise Trouble(f"Nobody here can stop {' or '.join(names)}: {ALONE}")
+        raise Trouble(f"Nobody here can stop {' or '.join(names)}: {NOT_HERE}")
 
     def start(self, name: str) -> None:
-        raise Trouble(f"Nobody here can start {name}: {ALONE}")
+        raise Trouble(f"Nobody here can start {name}: {NOT_HERE}")
 
     def signal(self, name: str, signal: str) -> None:
-        raise Trouble(f"Nobody here can send {signal} to {name}: {ALONE}")
+        raise Trouble(f"Nobody here can send {signal} to {name}: {NOT_HERE}")
 
-    def _is(self, what: str, name: str) -> bool:
+    def _is_ready(self, name: str) -> bool:
         try:
-            return self._http.get(f"http://{self._addresses[name]}/{what}").is_success
+            return self._http.get(f"http://{self._addresses[name]}/readyz").is_success
         except httpx.TransportError:
             return False

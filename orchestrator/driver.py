@@ -48,14 +48,22 @@ class Driver:
     """Runs the sagas of the shards that this process owns. `sample` is the share of journals kept."""
 
     def __init__(
-        self, name: str, outbox: Outbox, shards: Shards, coordinator: Coordinator, sample: float
+        self,
+        name: str,
+        outbox: Outbox,
+        shards: Shards,
+        coordinator: Coordinator,
+        sample: float,
+        unended: retention.Tell,
     ) -> None:
+        """`unended`: which of these orders have not ended, by who knows; see `retention`."""
         self._name = name
         self._outbox = outbox
         self._shards = shards
         self.own = shards.own
         self._coordinator = coordinator
         self._sample = sample
+        self._unended = unended
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Steps each saga through what arrived for it. Raises StaleHolder when another owns its shard."""
@@ -66,14 +74,16 @@ class Driver:
                 arrivals.append(read(record))
             except Malformed as error:
                 letters.append(DeadLetter(record, str(error)))
+        over = await retention.too_late(arrivals, self._unended)
         async with self._shards.lock:
             # Records may be left of shards that are no longer ours: their owner reads them too.
             assigned = self._shards.assigned
             arrivals = [a for a in arrivals if shard_of(a.envelope.subject, topics.PARTITIONS) in assigned]
-            late = [a for a in arrivals if retention.too_old(a)]
-            if late:
-                letters += await insist(partial(self._buried, late))
-                arrivals = [a for a in arrivals if a not in late]
+            if over:
+                letters += await insist(
+                    partial(self._buried, [a for a in arrivals if a.start and a.key in over])
+                )
+                arrivals = [a for a in arrivals if a.start is None or a.key not in over]
             others = [a for a in arrivals if a.start is not None and a.start.protocol != SAGA]
             try:
                 await self._narrow([a for a in arrivals if a not in others], letters)

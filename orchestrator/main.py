@@ -26,9 +26,10 @@ async def main(settings: Settings) -> None:
     shards = Shards(parts.database)
     participants = Participants.at(settings.internal_url, settings.participant_token)
     coordinator = Coordinator(parts.name, parts.database, parts.outbox, shards, participants)
-    driver = Driver(parts.name, parts.outbox, shards, coordinator, settings.journal_sample)
-    starts = Consumer(settings.kafka_bootstrap, topics.SAGAS, "orchestrator", driver.handle, driver.own)
     peers = httpx.AsyncClient(base_url=settings.internal_url)
+    unended = retention.Unended(peers, settings.participant_token)
+    driver = Driver(parts.name, parts.outbox, shards, coordinator, settings.journal_sample, unended)
+    starts = Consumer(settings.kafka_bootstrap, topics.SAGAS, "orchestrator", driver.handle, driver.own)
     janitor = Janitor("orchestrator", parts, retention.chores(peers, settings.participant_token))
 
     async def ready() -> bool:

@@ -1,15 +1,18 @@
 """What the orchestrator forgets of transactions that have ended, and what it still knows for the others.
 
-It is the first to forget. Its row is what makes a start that comes again no second start; so a start that is
-too old for that is set aside.
+It is the first to forget. Its row is what makes a start that comes again no second start. Of an order that
+has not ended it forgets nothing, so what it does not know then has not begun; a start of another one that is
+too old to be known any more is set aside.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
 import asyncpg
 import httpx
+import structlog
 
 from orchestrator.arrivals import Arrival
 from services.contract.retention import DELIVERABLE_S
@@ -18,6 +21,9 @@ from services.retention.needed import Asking, Needed
 from services.runtime.dead_letters import DeadLetter
 from services.runtime.janitor import Chore
 
+log = structlog.get_logger()
+
+AGAIN_AFTER_S = 1.0
 TOO_OLD = "too old to be started: whether it was is not known any more"
 
 # What is on record of these, at a participant, is still needed.
@@ -67,14 +73,42 @@ def chores(peers: httpx.AsyncClient, token: str) -> list[Chore]:
     ]
 
 
-def too_old(arrival: Arrival) -> bool:
-    """To be a start: what began with it may have been forgotten."""
-    sent = arrival.envelope.time.timestamp()
-    return arrival.start is not None and sent < time.time() - DELIVERABLE_S
+Tell = Callable[[Collection[UUID]], Awaitable[set[UUID]]]
+"""Which of these orders have not ended."""
+
+
+class Unended:
+    """Tells whose order has not ended. The order service knows; without an answer it is asked for ever."""
+
+    def __init__(self, peers: httpx.AsyncClient, token: str) -> None:
+        self._asking = Asking(peers, "order", token)
+
+    async def __call__(self, orders: Collection[UUID]) -> set[UUID]:
+        found: set[UUID] = set()
+        left = sorted(orders)
+        while left:
+            try:
+                needed = await self._asking.since(left[0])
+            except (httpx.HTTPError, ValueError) as error:
+                log.warning("nobody tells which orders have ended", error=repr(error))
+                await asyncio.sleep(AGAIN_AFTER_S)
+                continue
+            found.update(set(left).intersection(needed.ids))
+            left = [id for id in left if needed.up_to is not None and id > needed.up_to]
+        return found
+
+
+async def too_late(arrivals: Iterable[Arrival], unended: Tell) -> set[tuple[str, str]]:
+    """The starts that look so old that what began with them may be forgotten, and whose orders have ended."""
+    since = time.time() - DELIVERABLE_S
+    starts = (arrival for arrival in arrivals if arrival.start)
+    old = {one.key: UUID(one.key[0]) for one in starts if one.envelope.time.timestamp() < since}
+    still = await unended(old.values()) if old else set()
+    return {key for key, order in old.items() if order not in still}
 
 
 async def letters(sql: asyncpg.Connection, starts: Sequence[Arrival]) -> list[DeadLetter]:
-    """Of these starts, which are too old, those that are not known to have begun something."""
+    """Of these starts, old ones of orders that have ended, those that are not known to have begun."""
     rows = await sql.fetch(BEGUN, [arrival.envelope.subject for arrival in starts])
     begun = {(row["order_id"], row["kind"]) for row in rows}
     return [DeadLetter(arrival.record, TOO_OLD) for arrival in starts if arrival.key not in begun]

@@ -36,7 +36,13 @@ class Moment(NamedTuple):
 
     def on_record(self, order: OrderFacts | None) -> bool:
         """Nothing of it can have been forgotten: inbox, commits, sagas and transactions."""
-        return not order or not order.status or self.now - order.created_at < RECORDS_KEPT
+        return not order or not order.status or self._is_recent(order.ended_at or order.created_at)
+
+    def cancel_on_record(self, order: OrderFacts) -> bool:
+        return self._is_recent(order.cancelled_at or order.created_at)
+
+    def _is_recent(self, at: datetime) -> bool:
+        return self.now - at < RECORDS_KEPT
 
 
 Words = Iterator[str]
@@ -134,7 +140,7 @@ def every_order_ends(p: Picture, m: Moment) -> Words:
         yield "has no lines"
     elif order.total != order.amount:
         yield f"costs {order.amount}, but its lines add up to {order.total}"
-    yield from _sagas(p, p.status, order, m.on_record(order))
+    yield from _sagas(p, p.status, order, m)
 
 
 def _times(order: OrderFacts) -> Words:
@@ -153,20 +159,20 @@ def _times(order: OrderFacts) -> Words:
         yield f"has its times in the wrong order: {', '.join(map(str, known))}"
 
 
-def _sagas(p: Picture, status: str, order: OrderFacts, on_record: bool) -> Words:
+def _sagas(p: Picture, status: str, order: OrderFacts, m: Moment) -> Words:
     sagas = p.sagas
     ran, cancel = (sagas.order_running, sagas.cancel_running) if sagas else (None, None)
     outcome = sagas.order_outcome if sagas else None
     if status == "REFUSED" and ran is None and order.reason in REFUSED_AT_ONCE:
         return
-    if status != "PENDING" and ran is None and on_record:
+    if status != "PENDING" and ran is None and m.on_record(order):
         yield f"is {status}, but no saga ran for it"
     wanted = {"PENDING": None, "REFUSED": "compensated"}.get(status, "completed")
     if ran is False and outcome != wanted and not p.split:  # which ended as both
         yield f"is {status}, but its saga has ended as {outcome}"
     if cancel is not None and status in ("PENDING", "CONFIRMED", "REFUSED"):
         yield f"is {status}, but a saga has been cancelling it"
-    if status == "CANCELLED" and cancel is None and on_record:
+    if status == "CANCELLED" and cancel is None and m.cancel_on_record(order):
         yield "is CANCELLED, but no saga cancelled it"
     if status == "CANCELLING" and cancel is False:
         yield "is CANCELLING, but the saga that cancels it has ended"

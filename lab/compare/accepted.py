@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from infra.native import Stack as Native
 from lab import prepare
-from lab.at_rest import all_ended
+from lab.at_rest import RECOVERED_S
 from lab.client import Load, Verdict
 from lab.crash.crash import watched
 from lab.crash.loss import AWAY_S
@@ -53,10 +54,15 @@ async def offer(stack: Stack, work: Orders, rate: float, seed: int) -> Offered:
 
 
 async def outcomes(stack: Stack, orders: Sequence[UUID]) -> Counter[str]:
-    """How many of them are in which state now."""
+    """How many of them are in which state, when all have ended or `RECOVERED_S` are over."""
+    until = time.monotonic() + RECOVERED_S
     async with connected(stack, ["order"]) as databases:
-        found = await databases["order"].fetch(OUTCOMES, orders)
-    return Counter({row["status"]: row["count"] for row in found})
+        while True:
+            rows = await databases["order"].fetch(OUTCOMES, orders)
+            found = Counter({row["status"]: row["count"] for row in rows})
+            if not found["PENDING"] or time.monotonic() > until:
+                return found
+            await asyncio.sleep(0.1)
 
 
 async def without_participant(native: Native, stack: Stack, protocol: str, seed: int) -> Away:
@@ -64,18 +70,16 @@ async def without_participant(native: Native, stack: Stack, protocol: str, seed:
     work = Orders(stack, protocol, int(AWAY_RATE * AWAY_S), skew=0.0, wait_s=0, seed=seed)
     await prepare.top_up(stack, work)
     gone = [name for name in stack.ports if name.rpartition("-")[0] == AWAY]
-    clock = asyncio.get_running_loop().time
     async with watched(stack) as doubts:
-        await asyncio.to_thread(native.supervisor.stop, *gone)
         try:
+            await asyncio.to_thread(native.supervisor.stop, *gone)
             offered = await offer(stack, work, AWAY_RATE, seed)
         finally:
             for name in gone:
                 await asyncio.to_thread(native.supervisor.start, name)
         for name in gone:
             await asyncio.to_thread(native.wait_ready, name)
-        back = clock()
-        await all_ended(stack)
-        recovery_s = clock() - back
-    ends = await outcomes(stack, offered.accepted)
+        back = time.monotonic()
+        ends = await outcomes(stack, offered.accepted)
+        recovery_s = time.monotonic() - back
     return Away(work.count, len(offered.accepted), ends, round(doubts.longest_s, 2), round(recovery_s, 2))

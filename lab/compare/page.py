@@ -181,8 +181,9 @@ def _held(report: Report) -> str:
     ]
     words = (
         "By a saga goods are set aside until they are sold, and money is taken that may have to go back; "
-        "nobody waits for either. By a commit the rows are locked from the vote until the participant has "
-        "committed: whoever wants the same product or account waits, unless he is in the same transaction."
+        "nobody waits for either. By a commit the rows are locked, about from the vote until the participant "
+        "has committed, as its coordinator hears of both: whoever wants the same product or account waits, "
+        "unless he is in the same transaction."
     )
     return (
         bars(f"Milliseconds that an order holds them, at {LEVELS[1]:.0%} of each protocol's own peak", groups)

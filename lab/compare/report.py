@@ -30,8 +30,8 @@ Held = Annotated[
     dict[str, dict[str, float]],
     of_the_schema(
         "`stock` and `money`, of confirmed orders: by a saga from when they are set aside until that is "
-        "final, and nobody waits; by a commit from the vote until the participant has committed, and "
-        "whoever wants the same row waits"
+        "final, and nobody waits; by a commit from the vote until the participant has committed, as its "
+        "coordinator hears of both, and whoever wants the same row waits"
     ),
 ]
 Cpu = Annotated[
@@ -187,12 +187,12 @@ def paired(report: Report) -> dict[str, dict[str, list[float]]]:
 
 
 def latency(report: Report, protocol: str, level: float, share: str, kind: Kind = "rate") -> Spread | None:
-    return spread(one.latency_ms[share] for one in of(report, kind, protocol, level=level))
+    return spread(one.latency_ms[share] for one in of(report, kind, protocol, level=level) if one.latency_ms)
 
 
 def held(report: Report, protocol: str, level: float, what: str, share: str) -> Spread | None:
     runs = of(report, "rate", protocol, level=level)
-    return spread(one.held_ms[what][share] for one in runs if one.held_ms)
+    return spread(one.held_ms[what][share] for one in runs if what in one.held_ms)
 
 
 def of_an_order(report: Report, protocol: str, kind: str) -> Spread | None:

@@ -112,9 +112,9 @@ async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
     result = await _run(cell, stack, work)
     cost = per_order(before, await costs(stack), result["confirmed"] + result["refused"])
     found = await journals(stack, since, cell.protocol)
-    return _measured(
-        cell, result, cost=cost | {"messages": messages(found)}, held_ms=held_ms(found, cell.protocol)
-    )
+    if found:
+        cost["messages"] = messages(found)
+    return _measured(cell, result, cost=cost, held_ms=held_ms(found, cell.protocol))
 
 
 async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
@@ -136,7 +136,6 @@ async def _acknowledged(report: Report, cell: Cell, stack: Stack) -> Measured:
         return Measured(cell, 0.0, wrong=[NO_PEAK])
     work = await _orders(cell, stack, _count(rate), seed, wait_s=0)
     offered = await offer(stack, work, rate, seed)
-    await all_ended(stack)
     ends = await outcomes(stack, offered.accepted)
     return Measured(
         cell,
@@ -144,7 +143,7 @@ async def _acknowledged(report: Report, cell: Cell, stack: Stack) -> Measured:
         orders=work.count,
         accepted=len(offered.accepted),
         offered_per_s=round(rate, 1),
-        latency_ms=offered.latency_ms,
+        latency_ms=offered.latency_ms if offered.accepted else {},
         **_ended(len(offered.accepted), ends),
     )
 

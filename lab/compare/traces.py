@@ -35,7 +35,8 @@ LOCKED: dict[str, tuple[Event, Event]] = {
     what: ((role, "votes yes"), (role, "committed"))
     for what, role in (("stock", "inventory"), ("money", "payment"))
 }
-"""By a commit: from the vote until the participant has committed. Whoever wants the same row waits."""
+"""By a commit: from the vote until the participant has committed, as the coordinator hears of both. The row
+is locked before the one and free before the other; whoever wants it waits."""
 
 Entry = dict[str, Any]
 
@@ -58,6 +59,8 @@ async def journals(stack: Stack, since: UUID, protocol: str) -> list[list[Entry]
 
 def messages(found: Sequence[Sequence[Entry]]) -> dict[str, float]:
     """An order's share of them, by sender; `all` together."""
+    if not found:
+        return {}
     sent: defaultdict[str, float] = defaultdict(float)
     for entries in found:
         together = _together(entries)
@@ -67,7 +70,7 @@ def messages(found: Sequence[Sequence[Entry]]) -> dict[str, float]:
         if together:
             sent["order"] += 1  # what asks the coordinator to begin, before the journal does
     sent["all"] = sum(sent.values())
-    return {role: round(count / max(len(found), 1), 2) for role, count in sent.items()}
+    return {role: round(count / len(found), 2) for role, count in sent.items()}
 
 
 def _together(entries: Sequence[Entry]) -> int:
@@ -77,9 +80,10 @@ def _together(entries: Sequence[Entry]) -> int:
 
 
 def held_ms(found: Sequence[Sequence[Entry]], protocol: str) -> dict[str, dict[str, float]]:
-    """How long stock and money are held: the distribution."""
+    """How long stock and money are held: the distribution, of what was held."""
     spans = HELD if protocol == SAGA else LOCKED
-    return {what: summary(list(_spans(found, *ends))) for what, ends in spans.items()}
+    known = {what: list(_spans(found, *ends)) for what, ends in spans.items()}
+    return {what: summary(values) for what, values in known.items() if values}
 
 
 def _spans(found: Sequence[Sequence[Entry]], begin: Event, end: Event) -> Iterator[float]:

@@ -76,6 +76,8 @@ def crash_command(
 
 async def _crash(row: rows.Row) -> Result:
     stack = state.load()
+    if among_containers(stack) and row.mode != rows.ALONE:
+        raise Trouble(f"Among containers one can only die by itself: --mode {rows.ALONE}.")
     await seeded(stack)
     return await crash(keeper(stack), stack, row)
 

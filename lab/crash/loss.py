@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
+from xmlrpc.client import Fault
 
 import httpx
 
@@ -106,6 +107,9 @@ async def _stay_away(ground: Ground, row: Row, recovered: Recovered) -> Lost:
     _, died = await _die(ground, row)
     supervisor, names = ground.native.supervisor, ground.replicas(row.role)
     try:
+        for name in names:
+            with suppress(Fault):  # it is dead already
+                supervisor.signal(name, "KILL")
         await asyncio.to_thread(supervisor.stop, *names)
         await asyncio.sleep(max(0.0, AWAY_S - (time.monotonic() - died)))
     finally:

@@ -33,7 +33,7 @@ async def troublemakers(stack: Stack, protocol: str) -> AsyncIterator[None]:
                         if answer.status_code == 201:
                             order_id = answer.json()["order_id"]
                             await shop.post(f"/orders/{order_id}/cancel")
-                            # An odd number of requests: of two replicas in turn each gets a cancellation.
+                            # An odd number: where nobody else asks, each of two replicas gets a cancellation.
                             await shop.get(f"/orders/{order_id}")
                 await asyncio.sleep(EVERY_S)
 

@@ -32,6 +32,7 @@ NOTE = """
     JOIN pg_prepared_xacts p ON p.gid = a.gid AND p.database = current_database() ORDER BY a.id
     ON CONFLICT (transaction_id) DO UPDATE SET
         (epoch, number, created_at) = (excluded.epoch, excluded.number, excluded.created_at)
+    WHERE (precommits.epoch, precommits.number) <= (excluded.epoch, excluded.number)
 """
 
 
@@ -71,7 +72,8 @@ class Records:
         return await self._reads.submit(id)
 
     async def note(self, note: Note) -> None:
-        """Nothing is noted of what is not prepared; and what is may be rolled back meanwhile: read again."""
+        """Nothing is noted of what is not prepared, or of a round before one that is noted. And what is
+        prepared may be rolled back meanwhile: read again."""
         await self._notes.submit(note)
 
     async def _read_all(self, ids: Sequence[str]) -> Sequence[Known]:

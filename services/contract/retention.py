@@ -20,5 +20,9 @@ MARGIN_S = 2 * DAY_S
 RECORDS_KEPT_S = DELIVERABLE_S + MARGIN_S
 """Bookkeeping is kept for so long after its order has ended: inboxes, commits, the logs of transactions."""
 
-TOPIC_SETTINGS = {"retention.ms": str(TOPICS_KEEP_S * 1000), "segment.ms": str(SEGMENT_S * 1000)}
-"""Of every topic, set when the topics are made, wherever the shop runs."""
+TOPIC_SETTINGS = {
+    "retention.ms": str(TOPICS_KEEP_S * 1000),
+    "segment.ms": str(SEGMENT_S * 1000),
+    "message.timestamp.type": "LogAppendTime",  # a sender whose clock is ahead prolongs nothing
+}
+"""Of every topic, set when the topics are made, wherever the shop runs; in place of what was set by hand."""

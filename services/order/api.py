@@ -245,7 +245,7 @@ class OrderRoutes:
             detail = "the orchestrator keeps the journal and cannot be asked right now"
             raise Problem(503, "temporarily-unavailable", detail, headers={"Retry-After": "1"}) from error
         trace = {"order_id": order_id, "status": row["status"], "entries": entries}
-        return _json(trace if entries else trace | {"note": _no_journal(row["created_at"])})
+        return _json(trace if entries else trace | {"note": _no_journal(row)})
 
     async def _row(self, sql: asyncpg.Connection, order_id: str) -> asyncpg.Record:
         row = await sql.fetchrow(store.ONE, order_id) if is_uuid(order_id) else None
@@ -264,7 +264,8 @@ def answer(record: Record, wait_s: int) -> Response:
     return Response(record.body, record.status, headers, media_type)
 
 
-def _no_journal(since: datetime) -> str:
+def _no_journal(order: asyncpg.Record) -> str:
+    since = max(at for at in (order["created_at"], order["ended_at"], order["cancelled_at"]) if at)
     is_old = datetime.now(UTC) - since > timedelta(seconds=RECORDS_KEPT_S)
     return FORGOTTEN if is_old else NOT_KEPT
 

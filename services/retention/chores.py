@@ -84,6 +84,7 @@ class Sweep:
             needed = await self.ask(self._at[0])
         except (httpx.HTTPError, ValueError) as error:
             log.warning("nothing is forgotten: it is not known what is needed", error=repr(error))
+            self._rests_until = time.monotonic() + REST_S
             return
         end = tuple(last)
         if needed.up_to is not None and needed.up_to < end[0]:

@@ -18,7 +18,8 @@ PATH = "/needed"
 MOST = 1_000
 """Ids in an answer. Beyond the last one nothing is known, and so nothing may be forgotten."""
 
-PATIENCE_S = 2.0
+PATIENCE_S = 0.5
+"""Who asks has a transaction open, with nothing but a fencing number locked."""
 
 
 class Answer(Struct):

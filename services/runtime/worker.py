@@ -156,12 +156,10 @@ class Worker:
         answers: dict[tuple[str, str], Answer] = {}
         fresh: list[Command] = []
         for command in commands:
-            settled = inbox.settle(command.step, known)
-            answers.update(settled)
-            if settled:
-                continue
-            if self._good_for_s is not None and command.age_s > self._good_for_s:
+            if self._is_too_old(command) and (command.subject, command.envelope.step) not in known:
                 log.warning("too old to be acted on", step=command.step)
+            elif settled := inbox.settle(command.step, known):
+                answers.update(settled)
             else:
                 fresh.append(command)
         kinds = _by_kind(fresh)
@@ -173,6 +171,9 @@ class Worker:
                 ((c.subject, c.envelope.step), answer) for c, answer in zip(group, given, strict=True)
             )
         self._answer(tx, commands, answers, known)
+
+    def _is_too_old(self, command: Command) -> bool:
+        return self._good_for_s is not None and command.age_s > self._good_for_s
 
     def _answer(self, tx: Transaction, commands: Sequence[Command], answers: Answers, known: Answers) -> None:
         inbox.record(tx, {key: answer for key, answer in answers.items() if key not in known})

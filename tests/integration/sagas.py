@@ -1,7 +1,9 @@
 """Orchestrators over a real database that send nothing, and orders for them."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -23,11 +25,15 @@ from services.runtime.outbox import Outbox
 MARK = "a test of owners"
 
 
-def driver(name: str, database: Database) -> Driver:
-    """An orchestrator that is never asked to send what it says."""
+def driver(name: str, database: Database, *, unended: Collection[str] = ()) -> Driver:
+    """An orchestrator that is never asked to send what it says. `unended`: the orders that have not ended."""
+
+    async def still(orders: Collection[UUID]) -> set[UUID]:
+        return {order for order in orders if str(order) in unended}
+
     outbox, shards = Outbox(name, database, Producer("nowhere:1", topics.PARTITIONS)), Shards(database)
     nobody = Participants.at("http://nowhere", "")
-    return Driver(name, outbox, shards, Coordinator(name, database, outbox, shards, nobody), 1.0)
+    return Driver(name, outbox, shards, Coordinator(name, database, outbox, shards, nobody), 1.0, still)
 
 
 def shard(order_id: str) -> int:

@@ -1,12 +1,20 @@
-"""A start that comes when what it began may have been forgotten begins nothing."""
+"""A start that comes when what it began may have been forgotten begins nothing, if its order has ended."""
 
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
 import pytest
 
-from orchestrator.retention import TOO_OLD
+from orchestrator.retention import TOO_OLD, Unended
 from services.contract.commit import Protocol
 from services.contract.retention import DELIVERABLE_S
 from services.runtime.database import Database
 from services.runtime.ids import uuid7
+from tests.e2e.shopper import new_customer, new_product, order
 from tests.integration.sagas import driver, shard, start
 
 LATE_S = DELIVERABLE_S + 60.0
@@ -33,6 +41,51 @@ async def test_who_is_not_known_is_set_aside(database: Database, protocol: Proto
     await hands.handle([start(order_id, protocol, LATE_S), start(in_time, "saga", DELIVERABLE_S - 60.0)])
     assert await on_record(database, order_id) == (0, [TOO_OLD])
     assert await on_record(database, in_time) == (1, [])
+
+
+@pytest.mark.parametrize("protocol", ["saga", "2pc"])
+async def test_whose_order_has_not_ended_begins_all_the_same(database: Database, protocol: Protocol) -> None:
+    """It waited for long, or one of two clocks is wrong."""
+    order_id = uuid7()
+    hands = driver(f"test-{order_id}", database, unended=[order_id])
+    await hands.own({shard(order_id)})
+    await hands.handle([start(order_id, protocol, LATE_S)])
+    assert await on_record(database, order_id) == (1, [])
+
+
+async def test_the_order_service_tells_whose_order_has_not_ended(
+    stack: dict[str, Any], shop: httpx.AsyncClient
+) -> None:
+    ended, unknown = await confirmed(shop), uuid7()
+    async with httpx.AsyncClient(base_url=stack["internal_url"], trust_env=False) as inside:
+        unended = Unended(inside, stack["participant_token"])
+        assert await unended([UUID(ended), UUID(unknown)]) == set()
+        async with pending(stack) as order_id:
+            assert await unended([UUID(ended), UUID(order_id), UUID(unknown)]) == {UUID(order_id)}
+
+
+async def confirmed(shop: httpx.AsyncClient) -> str:
+    sku, customer_id = await new_product(shop), await new_customer(shop)
+    answer = await order(shop, customer_id, {sku: 1})
+    assert answer.status_code == 201
+    return str(answer.json()["order_id"])
+
+
+@contextlib.asynccontextmanager
+async def pending(stack: dict[str, Any]) -> AsyncIterator[str]:
+    """The id of an order that nobody has ended yet."""
+    sql = await asyncpg.connect(stack["databases"]["order"]["owner"])
+    order_id = uuid7()
+    try:
+        await sql.execute(
+            """INSERT INTO orders (order_id, customer_id, protocol, status, amount, currency, request_id)
+               VALUES ($1::uuid, 'somebody', 'saga', 'PENDING', 1, 'EUR', $1::uuid)""",
+            order_id,
+        )
+        yield order_id
+    finally:
+        await sql.execute("DELETE FROM orders WHERE order_id = $1::uuid", order_id)
+        await sql.close()
 
 
 async def test_who_is_known_has_begun_and_that_is_all(database: Database) -> None:
