@@ -14,7 +14,6 @@ from services.contract.commit import Protocol
 from services.contract.retention import DELIVERABLE_S
 from services.runtime.database import Database
 from services.runtime.ids import uuid7
-from tests.e2e.shopper import new_customer, new_product, order
 from tests.integration.sagas import driver, shard, start
 
 LATE_S = DELIVERABLE_S + 60.0
@@ -53,38 +52,33 @@ async def test_whose_order_has_not_ended_begins_all_the_same(database: Database,
     assert await on_record(database, order_id) == (1, [])
 
 
-async def test_the_order_service_tells_whose_order_has_not_ended(
-    stack: dict[str, Any], shop: httpx.AsyncClient
-) -> None:
-    ended, unknown = await confirmed(shop), uuid7()
+async def test_the_order_service_tells_whose_order_has_not_ended(stack: dict[str, Any]) -> None:
     async with httpx.AsyncClient(base_url=stack["internal_url"], trust_env=False) as inside:
         unended = Unended(inside, stack["participant_token"])
-        assert await unended([UUID(ended), UUID(unknown)]) == set()
-        async with pending(stack) as order_id:
-            assert await unended([UUID(ended), UUID(order_id), UUID(unknown)]) == {UUID(order_id)}
-
-
-async def confirmed(shop: httpx.AsyncClient) -> str:
-    sku, customer_id = await new_product(shop), await new_customer(shop)
-    answer = await order(shop, customer_id, {sku: 1})
-    assert answer.status_code == 201
-    return str(answer.json()["order_id"])
+        async with orders(stack, "CONFIRMED", "PENDING", "CANCELLED", "CANCELLING") as ids:
+            found = await unended([*ids.values(), UUID(uuid7())])
+    assert found == {ids["PENDING"], ids["CANCELLING"]}
 
 
 @contextlib.asynccontextmanager
-async def pending(stack: dict[str, Any]) -> AsyncIterator[str]:
-    """The id of an order that nobody has ended yet."""
+async def orders(stack: dict[str, Any], *states: str) -> AsyncIterator[dict[str, UUID]]:
+    """The ids of orders in these states, of which nobody else knows."""
     sql = await asyncpg.connect(stack["databases"]["order"]["owner"])
-    order_id = uuid7()
+    ids = {state: UUID(uuid7()) for state in states}
     try:
-        await sql.execute(
-            """INSERT INTO orders (order_id, customer_id, protocol, status, amount, currency, request_id)
-               VALUES ($1::uuid, 'somebody', 'saga', 'PENDING', 1, 'EUR', $1::uuid)""",
-            order_id,
-        )
-        yield order_id
+        for state, id in ids.items():
+            await sql.execute(
+                """INSERT INTO orders (order_id, customer_id, protocol, status, amount, currency, request_id,
+                       ended_at, cancel_requested_at, cancelled_at)
+                   VALUES ($1, 'somebody', 'saga', $2, 1, 'EUR', $1, CASE WHEN $2 <> 'PENDING' THEN now() END,
+                       CASE WHEN $2 LIKE 'CANCEL%' THEN now() END, CASE WHEN $2 = 'CANCELLED' THEN now() END)
+                """,
+                id,
+                state,
+            )
+        yield ids
     finally:
-        await sql.execute("DELETE FROM orders WHERE order_id = $1::uuid", order_id)
+        await sql.execute("DELETE FROM orders WHERE order_id = ANY($1)", list(ids.values()))
         await sql.close()
 
 
