@@ -19,13 +19,13 @@ from services.contract.commit import Protocol
 from services.contract.messages import StartCancellation
 from services.contract.retention import DAY_S, RECORDS_KEPT_S
 from services.order import documented, store
+from services.order.answers import Answers
 from services.order.crowd import Crowd
 from services.order.documented import UNASKED, UNKNOWN, answers
 from services.order.model import Item, Listed
 from services.order.patience import Patience
 from services.order.placing import Placed, Placement, Unlisted
 from services.runtime import idempotency
-from services.runtime.answers import Answers
 from services.runtime.database import Database
 from services.runtime.envelope import seal
 from services.runtime.group_commit import GroupCommit

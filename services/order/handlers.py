@@ -10,8 +10,8 @@ from msgspec import Struct
 from services.contract import topics
 from services.contract.messages import CloseCancelledOrder, ConfirmOrder, ProductChanged, RejectOrder
 from services.order import store
+from services.order.answers import Answers
 from services.runtime import dead_letters, problems
-from services.runtime.answers import Answers
 from services.runtime.bus import Record
 from services.runtime.database import insist
 from services.runtime.dead_letters import DeadLetter

@@ -9,13 +9,13 @@ from services.commit.route import ParticipantRoute
 from services.commit.termination import Terminator
 from services.contract import commit, topics
 from services.order import store
+from services.order.answers import Answers
 from services.order.api import OrderRoutes
 from services.order.handlers import CatalogueFeed, SagaSteps
 from services.order.participation import Waiting, script, work
 from services.order.placing import Placed, Placement, Placing, Unlisted
 from services.retention import chores
 from services.retention.needed import NeededRoute
-from services.runtime.answers import Answers
 from services.runtime.bus import Consumer
 from services.runtime.group_commit import GroupCommit
 from services.runtime.http import HotRoute, create_app

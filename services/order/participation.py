@@ -6,7 +6,7 @@ import asyncpg
 
 from services.contract.commit import Refused, Work
 from services.order import store
-from services.runtime.answers import Answers
+from services.order.answers import Answers
 from services.runtime.database import Database
 from services.runtime.idempotency import Record
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from services.order import store
+from services.order.answers import Answers
 from services.order.placing import pending
 from services.runtime import idempotency
-from services.runtime.answers import Answers
 from services.runtime.database import Database
 from services.runtime.group_commit import GroupCommit
 from services.runtime.idempotency import Record

@@ -9,10 +9,10 @@ import msgspec
 from services.contract import topics
 from services.contract.messages import Line, StartOrder
 from services.order import model, store
+from services.order.answers import Answers
 from services.order.handlers import refusal
 from services.order.model import Item, Listed
 from services.runtime import idempotency
-from services.runtime.answers import Answers
 from services.runtime.database import Database, insist
 from services.runtime.envelope import seal
 from services.runtime.idempotency import Record

@@ -30,6 +30,14 @@ LOCK_WAIT_S = 1.0
 IDLE_S = 5
 """In a transaction: who is stopped in one loses its locks sooner than Kafka gives its shards to others."""
 
+# Between the parts of a statement a session is not idle, so no limit ends it and its locks. A driver that
+# prepares what it asks for the first time (asyncpg) is there for a moment; who is stopped there, for good.
+FROZEN = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND state = 'active'
+        AND wait_event = 'ClientRead' AND abs(extract(epoch FROM clock_timestamp() - state_change)) > $1
+"""
+
 LIMITS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 
 AWAY = (
@@ -138,6 +146,12 @@ class Database:
         """Commits at the end of the block, rolls back when the block raises."""
         async with self.connection() as driver, driver.transaction():
             yield driver
+
+    async def end_frozen(self) -> int:
+        """Ends sessions of this login whose process has stood still in the midst of a statement for `IDLE_S`:
+        how many. The rest of what it does there is lost, as by IDLE_S itself."""
+        async with self.connection() as sql:
+            return int(await sql.fetchval(FROZEN, IDLE_S))
 
     async def is_up(self) -> bool:
         try:

@@ -36,6 +36,7 @@ class Janitor:
         went_at = time.monotonic()
         while True:
             await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))
+            await self._end_frozen()
             lease = await self._shortcuts.lock(self._name, ttl_s=LEASE_S)
             # Nobody's lease is believed for longer than it lasts, whatever Redis's clock says.
             if lease is None and not self._shortcuts.is_away and time.monotonic() - went_at < LEASE_S:
@@ -49,6 +50,14 @@ class Janitor:
                 log.warning("janitor will try again", error=repr(error))
             finally:
                 await self._shortcuts.unlock([lease] if lease else [])
+
+    async def _end_frozen(self) -> None:
+        """Each janitor does: the one with the lease may be what stands still."""
+        try:
+            if ended := await self._database.end_frozen():
+                log.warning("ended sessions of a process that stands still", sessions=ended)
+        except (*RETRIABLE, asyncpg.PostgresError) as error:
+            log.warning("cannot look for sessions that stand still", error=repr(error))
 
     async def _round(self) -> None:
         async with self._database.transaction() as sql:

@@ -12,6 +12,7 @@ from services.contract import topics
 from services.contract.commit import Told
 from services.contract.messages import Line
 from services.order import store
+from services.order.answers import Answers
 from services.order.api import OrderRoutes
 from services.order.participation import Waiting
 from services.order.placing import Placed, Placing, confirmed
@@ -19,7 +20,6 @@ from services.payment import store as ledger
 from services.payment.model import deposit_entries
 from services.payment.store import Transfer
 from services.runtime import idempotency
-from services.runtime.answers import Answers
 from services.runtime.bus import Producer
 from services.runtime.group_commit import GroupCommit
 from services.runtime.idempotency import Record

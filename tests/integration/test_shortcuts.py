@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from services.contract.messages import HoldStock, Line
 from services.inventory.hot import FEWEST_HOLDS, HotProducts
+from services.order.answers import Answers
 from services.runtime import fencing
-from services.runtime.answers import Answers
 from services.runtime.database import Database
 from services.runtime.envelope import seal
 from services.runtime.idempotency import Record
