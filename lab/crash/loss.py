@@ -57,6 +57,10 @@ class Ground(NamedTuple):
         for name in self.where(row.role):
             await asyncio.to_thread(self.faults.put, row.role, point(what, row.at), only=name)
 
+    async def arm_all(self, row: Row, what: str) -> None:
+        """Where nobody has come to the first: who comes seldom may always come to another."""
+        await asyncio.to_thread(self.faults.put, row.role, point(what, row.at))
+
     async def disarm(self) -> None:
         await asyncio.to_thread(self.faults.clear)
 
@@ -122,13 +126,12 @@ async def _stay_away(ground: Ground, row: Row, recovered: Recovered) -> Lost:
 
 
 async def _pause(ground: Ground, row: Row, recovered: Recovered) -> Lost:
-    await ground.arm(row, "hold")
     who = await _holder(ground, row)
     supervisor = ground.native.supervisor
     supervisor.signal(who, "STOP")
     paused = time.monotonic()
     try:
-        for name in ground.where(row.role):
+        for name in ground.replicas(row.role):
             if name != who:
                 with suppress(httpx.TransportError):
                     await asyncio.to_thread(ground.faults.put, row.role, only=name)
@@ -143,7 +146,6 @@ async def _pause(ground: Ground, row: Row, recovered: Recovered) -> Lost:
 
 
 async def _outage(ground: Ground, row: Row, server: str, recovered: Recovered) -> Lost:
-    await ground.arm(row, "hold")
     await _holder(ground, row)
     died = time.monotonic()
     ground.native.supervisor.signal(server, "KILL")
@@ -155,7 +157,6 @@ async def _outage(ground: Ground, row: Row, server: str, recovered: Recovered) -
 
 async def _part(ground: Ground, row: Row, recovered: Recovered) -> Lost:
     """Parted until each side has ended what was at the step, in its own way."""
-    await ground.arm(row, "hold")
     await _holder(ground, row)
     held = await asyncio.to_thread(ground.faults.await_held, row.at)
     await asyncio.to_thread(ground.faults.part, *SIDES)
@@ -165,27 +166,26 @@ async def _part(ground: Ground, row: Row, recovered: Recovered) -> Lost:
         """What was held is in doubt with nobody."""
         return "" if any(held in doubt.gid for doubt in await in_doubt(ground.stack)) else held
 
-    await _await(row, ended)
+    await _await(row, ended, REACHED_S)
     await ground.disarm()
     await recovered()
     return Lost("the network", time.monotonic() - parted)
 
 
 async def _die(ground: Ground, row: Row) -> tuple[str, float]:
-    supervisor, names = ground.native.supervisor, ground.where(row.role)
+    supervisor, names = ground.native.supervisor, ground.replicas(row.role)
     before = {name: supervisor.exits(name) for name in names}
-    await ground.arm(row, "crash")
 
     async def dead() -> str:
         return next((name for name in names if supervisor.exits(name) > before[name]), "")
 
-    who, died = await _await(row, dead), time.monotonic()
+    who, died = await _met(ground, row, "crash", dead), time.monotonic()
     await ground.disarm()
     return who, died
 
 
 async def _holder(ground: Ground, row: Row) -> str:
-    """Who is held at the step."""
+    """Who is held at the step, which is set for that."""
 
     async def held() -> str:
         seen = await asyncio.to_thread(ground.faults.seen, row.role)
@@ -193,13 +193,22 @@ async def _holder(ground: Ground, row: Row) -> str:
             (name for name, told in seen.items() if any(one["at"] == row.at for one in told["held"])), ""
         )
 
-    return await _await(row, held)
+    return await _met(ground, row, "hold", held)
 
 
-async def _await(row: Row, look: Callable[[], Awaitable[str]]) -> str:
-    until = time.monotonic() + REACHED_S
+async def _met(ground: Ground, row: Row, what: str, look: Callable[[], Awaitable[str]]) -> str:
+    """Sets the fault, and waits for what `look` tells of it."""
+    await ground.arm(row, what)
+    with suppress(Trouble):
+        return await _await(row, look, REACHED_S / 2)
+    await ground.arm_all(row, what)
+    return await _await(row, look, REACHED_S)
+
+
+async def _await(row: Row, look: Callable[[], Awaitable[str]], within_s: float) -> str:
+    until = time.monotonic() + within_s
     while time.monotonic() < until:
         if found := await look():
             return found
         await asyncio.sleep(0.05)
-    raise Trouble(f"Nothing came to {row.at} within {REACHED_S:.0f} s.")
+    raise Trouble(f"Nothing came to {row.at} within {within_s:.0f} s.")
