@@ -44,7 +44,7 @@ class Result(msgspec.Struct, frozen=True):
     acknowledged: int
     repeated: int
     split: int
-    """Orders that the audit names as split by three-phase commit in a partition; they are cancelled."""
+    """Orders that the audit names as split by three-phase commit; they are cancelled. See `Row.may_split`."""
 
     wrong: list[str]
     seconds: float
@@ -105,11 +105,11 @@ async def crash(native: Native | Containers, stack: Stack, row: Row) -> Result:
 
 async def _judge(stack: Stack, row: Row, seen: Seen) -> tuple[int, list[str]]:
     """How many orders were split, and which promises are broken. In a partition a split has to be found."""
-    if row.mode != PARTITION:
+    if not row.may_split:
         return 0, seen.broken
     split = split_orders(seen.findings)
     wrong = others(seen, split) + await mend(stack, split)
-    if not split:
+    if row.mode == PARTITION and not split:
         wrong.append("The partition split no order, or the audit did not find it.")
     return len(split), wrong
 

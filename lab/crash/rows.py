@@ -23,6 +23,9 @@ MODES = (*PROCESS_MODES, AWAY, *SERVERS, PARTITION)
 stopped (SIGSTOP) until they have, and then goes on; dies with all of its role, who stay away for a while; is
 held there while this server dies; or goes on in a network that is in two parts."""
 
+DEADLY = (ALONE, "takeover", AWAY)
+"""Who is silent is dead. In the others somebody who lives is held or stopped for a while, or not heard."""
+
 SPLITTING = f"{ORCHESTRATOR}@after-force:pre-committing"
 """All have voted yes, and nobody has heard more. Three-phase commit does not survive a partition now."""
 
@@ -43,6 +46,11 @@ class Row(NamedTuple):
     @property
     def role(self) -> str:
         return self.at.partition("@")[0]
+
+    @property
+    def may_split(self) -> bool:
+        """Three-phase commit takes the silent for dead, and whoever only stands still proves it wrong."""
+        return self.protocol == THREE_PHASE and self.mode not in DEADLY
 
     @property
     def command(self) -> str:

@@ -51,6 +51,11 @@ def test_what_cannot_be_chosen_is_said(
         rows.select(rows.every(), protocols, patterns, modes)
 
 
+def test_only_three_phase_commit_may_split_and_only_where_who_is_silent_lives() -> None:
+    may = {(row.protocol, row.mode) for row in rows.every() if row.may_split}
+    assert may == {("3pc", mode) for mode in (*rows.SERVERS, "pause", PARTITION)}
+
+
 @pytest.mark.parametrize(
     ("at", "protocol", "found"),
     [
