@@ -84,7 +84,7 @@ def test_nothing_is_cut_off_and_nothing_is_missing(tmp_path: Path, width: int, s
     assert seen["dark"] is (scheme == "dark")
     assert seen["room"] == width
     assert seen["wide"] <= width
-    assert len(seen["pictures"]) == 12
+    assert len(seen["pictures"]) == 15
     for picture in seen["pictures"]:
         right = picture["x"] + picture["width"]
         assert picture["width"] > 300 and picture["height"] > 30
