@@ -8,7 +8,7 @@ import asyncpg
 from lab.doubt import in_doubt
 from lab.state import Stack, Trouble
 
-RECOVERED_S = 60.0
+RECOVERED_S = 120.0
 
 STRANDED = """
     select (select count(*) from transactions where running and started_at <= $1)
