@@ -27,7 +27,7 @@ CELLS = [
 SLOW_MS = 200
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_every_kind_of_cell_is_measured_once(
     chaotic: Stack, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
