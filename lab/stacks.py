@@ -45,7 +45,7 @@ def among_containers(stack: Stack) -> bool:
 
 
 def native_if_any() -> Native | None:
-    """The same, or None where the shop runs in containers."""
+    """`native`, or None where the shop runs in containers."""
     try:
         return native()
     except Trouble:

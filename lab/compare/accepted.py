@@ -14,7 +14,7 @@ from lab.at_rest import RECOVERED_S
 from lab.client import Load, Verdict
 from lab.crash.crash import watched
 from lab.crash.loss import AWAY_S
-from lab.databases import connected
+from lab.databases import Connection, connected
 from lab.state import Stack, Trouble
 from lab.stats import arrivals, summary
 from lab.workload import Orders, address
@@ -22,7 +22,7 @@ from lab.workload import Orders, address
 CONNECTIONS = 2_000
 AWAY, AWAY_RATE = "payment", 40.0
 
-OUTCOMES = "select status, count(*) from orders where order_id = any($1) group by status"
+STATES = "select status, count(*) from orders where order_id = any($1) group by status"
 
 
 class Offered(NamedTuple):
@@ -53,13 +53,22 @@ async def offer(stack: Stack, work: Orders, rate: float, seed: int) -> Offered:
     return Offered([UUID(order_id) for order_id in work.running.values()], summary(took))
 
 
+async def states(stack: Stack, orders: Sequence[UUID]) -> Counter[str]:
+    """How many of them are in which state now."""
+    async with connected(stack, ["order"]) as databases:
+        return await _states(databases["order"], orders)
+
+
+async def _states(sql: Connection, orders: Sequence[UUID]) -> Counter[str]:
+    return Counter({row["status"]: row["count"] for row in await sql.fetch(STATES, orders)})
+
+
 async def outcomes(stack: Stack, orders: Sequence[UUID]) -> Counter[str]:
     """How many of them are in which state, when all have ended or `RECOVERED_S` are over."""
     until = time.monotonic() + RECOVERED_S
     async with connected(stack, ["order"]) as databases:
         while True:
-            rows = await databases["order"].fetch(OUTCOMES, orders)
-            found = Counter({row["status"]: row["count"] for row in rows})
+            found = await _states(databases["order"], orders)
             if not found["PENDING"] or time.monotonic() > until:
                 return found
             await asyncio.sleep(0.1)

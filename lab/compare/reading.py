@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from lab.anomalies.counts import READERS
 from lab.compare import report as reports
 from lab.compare.chart import number
-from lab.compare.plan import LEVELS
+from lab.compare.plan import LEVELS, Kind
 from lab.compare.report import Measured, Report
 from lab.workload import PROTOCOLS
 
@@ -21,6 +21,11 @@ def reading(report: Report) -> Iterator[str]:
         "they hold locks. Disks differ in what an fsync costs. Compare protocols within this page, not this "
         "page with another's; <code>tradeoff compare --against</code> compares two of yours."
     )
+
+
+def _measured(report: Report, kind: Kind) -> dict[str, Measured]:
+    """Of each protocol the last run of this kind, if there is one."""
+    return {one: it for one in PROTOCOLS for it in reports.of(report, kind, one)}
 
 
 def _speed(report: Report) -> str:
@@ -76,7 +81,7 @@ def _held(report: Report) -> str:
 
 
 def _away(report: Report) -> str:
-    found = {one: it for one in PROTOCOLS for it in reports.of(report, "participant-away", one)}
+    found = _measured(report, "participant-away")
     if not found:
         return ""
     told = "; ".join(
@@ -91,7 +96,7 @@ def _away(report: Report) -> str:
 
 
 def _loss(report: Report) -> str:
-    seen = {one: it for one in PROTOCOLS for it in reports.of(report, "readers", one)}
+    seen = _measured(report, "readers")
     if not seen:
         return ""
 
@@ -107,7 +112,7 @@ def _loss(report: Report) -> str:
 
 
 def _death(report: Report) -> str:
-    found = {one: it for one in PROTOCOLS for it in reports.of(report, "coordinator-dies", one)}
+    found = _measured(report, "coordinator-dies")
     if not found:
         return ""
     told = "; ".join(
@@ -124,7 +129,7 @@ def _death(report: Report) -> str:
 
 
 def _participant_death(report: Report) -> str:
-    found = {one: it for one in PROTOCOLS for it in reports.of(report, "participant-dies", one)}
+    found = _measured(report, "participant-dies")
     if not found:
         return ""
     told = ", ".join(f"{one} {number(it.recovery_s)}" for one, it in found.items())

@@ -2,7 +2,6 @@
 
 import os
 import random
-from collections import Counter
 from uuid import UUID
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 from lab.audit.run import audit_stack
 from lab.bench import Options, measure
 from lab.client import Answer, Load, Verdict
+from lab.compare.accepted import states
 from lab.databases import connected
 from lab.state import Stack as Told
 from lab.stats import arrivals
@@ -40,7 +40,7 @@ async def test_five_times_the_peak_is_refused_at_the_door(
     offered = Orders(told, protocol, int(rate * SECONDS), skew=0.0, wait_s=0, seed=2)
     accepted, turned_away = await offer(told, offered, rate)
     assert accepted and turned_away
-    await eventually(lambda: ends(told, accepted), {"CONFIRMED": len(accepted)}, ENDED_S)
+    await eventually(lambda: states(told, accepted), {"CONFIRMED": len(accepted)}, ENDED_S)
     answer = await order(shop, "customer-000001", {"sku-000001": 1}, protocol=protocol)
     assert answer.status_code == 201
     assert (await audit_stack(told, 60.0)).findings == []
@@ -74,9 +74,3 @@ async def finished_per_s(told: Told, orders: list[UUID]) -> float:
     took = "SELECT extract(epoch FROM max(ended_at) - min(created_at)) FROM orders WHERE order_id = ANY($1)"
     async with connected(told, ["order"]) as databases:
         return len(orders) / float(await databases["order"].fetchval(took, orders))
-
-
-async def ends(told: Told, orders: list[UUID]) -> Counter[str]:
-    found = "SELECT status, count(*) FROM orders WHERE order_id = ANY($1) GROUP BY status"
-    async with connected(told, ["order"]) as databases:
-        return Counter({row["status"]: row["count"] for row in await databases["order"].fetch(found, orders)})
