@@ -50,7 +50,7 @@ else
 	@$(BIN)/pytest tests/faults tests/e2e tests/integration
 endif
 
-storms: python ## fifteen more minutes: processes and servers die, pause, run out of room, have wrong clocks. ALL=1: forty
+storms: python ## twenty more minutes: processes and servers die, pause, run out of room, have wrong clocks. ALL=1: forty
 	@$(NATIVE) install --dev --locust --clocks
 	@STORMS_ALL=$(ALL) $(BIN)/pytest tests/chaos tests/lab
 
