@@ -19,7 +19,11 @@ from services.contract.commit import PARTICIPANTS
 
 CHUNK = 5_000
 # All rows of the cursor will be read, so plan for the last one and not for the first; sort in memory.
-WHOLE = "set local cursor_tuple_fraction = 1; set local work_mem = '64MB'; set local jit = off"
+# And whoever sorts least waits for the others, with millions of orders for minutes.
+WHOLE = """
+    set local cursor_tuple_fraction = 1; set local work_mem = '64MB'; set local jit = off;
+    set local idle_in_transaction_session_timeout = '1h'
+"""
 
 
 class OrderFacts(NamedTuple):

@@ -8,6 +8,7 @@ import sys
 
 from infra.native import Stack
 from lab.workload import PROTOCOLS
+from tests.e2e.shopper import pause
 
 
 async def loaded(native: Stack, *arguments: str) -> tuple[int, str]:
@@ -52,12 +53,14 @@ async def test_the_customers_do_all_that_customers_do_and_the_audit_is_clean(nat
 
 
 async def test_a_service_that_is_not_there_is_a_failure(native: Stack) -> None:
-    """Refusals are answers; 5xx are not."""
+    """Refusals are answers; 5xx are not. It comes back, so that what was accepted meanwhile can end."""
     gone = [part.name for part in native.parts() if part.name.startswith("inventory-")]
     native.supervisor.stop(*gone)
     try:
-        code, said = await loaded(native, "--protocols", "saga")
+        load = asyncio.create_task(loaded(native, "--protocols", "saga"))
+        await pause(8)
     finally:
-        native.up()
+        await asyncio.to_thread(native.up)
+    code, said = await load
     assert code == 1, said
     assert re.search(r"GET +/products\b.*50[234]", said)
