@@ -179,8 +179,8 @@ class Consumer:
             records = await self._read(consumer, pace.not_before)
             now = time.monotonic()
             if records:
-                pace.begun(len(records))
-                await self._handle(records)
+                with pace.batch(len(records)):
+                    await self._handle(records)
                 handled.update({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
                 looked_at = now
             elif now - looked_at > STUCK_AFTER_S:

@@ -49,10 +49,10 @@ class GroupCommit(Generic[Request, Result]):
         while self._waiting:
             await asyncio.sleep(self._pace.not_before - time.monotonic())
             batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-            self._pace.begun(len(batch))
             began = time.monotonic()
             try:
-                results = await self._commit([request for request, _ in batch])
+                with self._pace.batch(len(batch)):
+                    results = await self._commit([request for request, _ in batch])
                 assert len(results) == len(batch), "a result for each request"
             except Exception as error:
                 if time.monotonic() - began > SLOW_S:

@@ -3,7 +3,7 @@
 import pytest
 
 from services.runtime import pace
-from services.runtime.pace import LONGEST_S, UNHURRIED, Pace, pause_s
+from services.runtime.pace import ALONE, CROWDED, LONGEST_S, SHARE, Pace, apart_s
 
 
 class Clock:
@@ -21,30 +21,49 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def run(clock: Clock, kept: Pace, rate: float, batch: int, seconds: float) -> None:
-    for _ in range(int(seconds * rate / batch)):
-        clock.now += batch / rate
-        kept.begun(batch)
+def run(clock: Clock, kept: Pace, records: int, takes_s: float, seconds: float) -> None:
+    until = clock.now + seconds
+    while clock.now < until:
+        clock.now = max(clock.now, kept.not_before)
+        with kept.batch(records):
+            clock.now += takes_s
 
 
-def test_a_faster_stream_waits_longer_up_to_a_bound() -> None:
-    pauses = [pause_s(rate) for rate in range(0, 2000, 10)]
-    assert pauses[0] == pause_s(UNHURRIED) == 0
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_S
+def test_larger_and_slower_batches_are_farther_apart_up_to_a_bound() -> None:
+    by_size = [apart_s(records, 0.02) for records in range(10)]
+    assert by_size[0] == apart_s(ALONE, 0.02) == 0
+    assert by_size == sorted(by_size)
+    assert by_size[-1] == apart_s(CROWDED, 0.02) == pytest.approx(0.02 / SHARE)
+    by_time = [apart_s(100, ms / 1000) for ms in range(0, 1000, 10)]
+    assert by_time == sorted(by_time)
+    assert by_time[-1] == LONGEST_S
+
+
+def test_a_crowded_pipeline_works_a_share_of_its_time(clock: Clock) -> None:
+    kept = Pace()
+    run(clock, kept, records=50, takes_s=0.03, seconds=2)
+    assert kept.not_before - (clock.now - 0.03) == pytest.approx(0.03 / SHARE, rel=0.01)
+
+
+def test_who_comes_alone_is_not_kept_waiting_however_fast_one_follows_the_other(clock: Clock) -> None:
+    kept = Pace()
+    run(clock, kept, records=1, takes_s=0.005, seconds=2)
+    assert kept.not_before <= clock.now
 
 
 def test_who_comes_after_a_quiet_time_is_not_kept_waiting(clock: Clock) -> None:
     kept = Pace()
-    run(clock, kept, rate=1000, batch=50, seconds=2)
-    assert kept.not_before - clock.now == pytest.approx(LONGEST_S)
+    run(clock, kept, records=50, takes_s=0.03, seconds=2)
     clock.now += 2
-    kept.begun(1)
-    assert kept.not_before == clock.now
+    with kept.batch(1):
+        clock.now += 0.005
+    assert kept.not_before <= clock.now
 
 
-@pytest.mark.parametrize("batch", [1, 10, 100])
-def test_the_pause_depends_on_the_rate_and_not_on_how_it_was_cut(clock: Clock, batch: int) -> None:
+def test_a_batch_that_failed_has_taken_its_time_too(clock: Clock) -> None:
     kept = Pace()
-    run(clock, kept, rate=150, batch=batch, seconds=4)
-    assert kept.not_before - clock.now == pytest.approx(pause_s(150), rel=0.5)
+    clock.now += 1
+    with pytest.raises(OSError, match="away"), kept.batch(50):
+        clock.now += 0.05
+        raise OSError("away")
+    assert kept.not_before > clock.now
