@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 from infra.native import Stack
+from lab.databases import connected
+from lab.state import Stack as Told
 from lab.workload import PROTOCOLS
-from tests.e2e.shopper import pause
+from tests.e2e.shopper import eventually
 
 
 async def loaded(native: Stack, *arguments: str) -> tuple[int, str]:
@@ -36,6 +38,11 @@ async def loaded(native: Stack, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+async def ordered(told: Told) -> int:
+    async with connected(told, ["order"]) as databases:
+        return int(await databases["order"].fetchval("select count(*) from orders"))
+
+
 async def test_the_customers_do_all_that_customers_do_and_the_audit_is_clean(native: Stack) -> None:
     code, said = await loaded(native)
     assert code == 0, said
@@ -52,13 +59,19 @@ async def test_the_customers_do_all_that_customers_do_and_the_audit_is_clean(nat
     assert "No violation." in said
 
 
-async def test_a_service_that_is_not_there_is_a_failure(native: Stack) -> None:
+async def test_a_service_that_is_not_there_is_a_failure(native: Stack, told: Told) -> None:
     """Refusals are answers; 5xx are not. It comes back, so that what was accepted meanwhile can end."""
+    before = await ordered(told)
+
+    async def enough_have_come() -> bool:
+        """Half of the customers order first, the others look at the products."""
+        return await ordered(told) >= before + 20
+
     gone = [part.name for part in native.parts() if part.name.startswith("inventory-")]
     native.supervisor.stop(*gone)
     try:
         load = asyncio.create_task(loaded(native, "--protocols", "saga"))
-        await pause(8)
+        await eventually(enough_have_come, True, within_s=60)
     finally:
         await asyncio.to_thread(native.up)
     code, said = await load
