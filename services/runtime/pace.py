@@ -20,7 +20,7 @@ ALONE, CROWDED = 1.5, 3.0
 SHARE = 1 / 3
 """How much of its time a crowded pipeline works."""
 
-LONGEST_S = 0.2
+LONGEST_S = 0.1
 
 
 class Pace:
