@@ -22,7 +22,7 @@ from lab.state import Stack, Trouble, load
 REPORTS = Path("reports/compare")
 
 ROUNDS = "How often peaks and latencies are measured, the protocols by turns."
-SHORT = "One round, and less of everything: five minutes or so."
+SHORT = "One round, and less of everything: six minutes or so."
 OWN = "On a stack of its own in a temporary folder, gone afterwards; else on the running one."
 RESUME = "Go on with the result that is there."
 AGAINST = "Another result.json: show what changed since."
