@@ -49,7 +49,7 @@ STAYS = """
         SELECT FROM transaction_orders o
         WHERE o.transaction_id = transactions.transaction_id AND o.order_id = ANY($ids))
 """
-FORGET_ORDERS = "DELETE FROM transaction_orders WHERE transaction_id = ANY($1::uuid[])"
+ORDERS_TOO = "DELETE FROM transaction_orders WHERE transaction_id IN (SELECT id FROM gone)"
 
 
 class SweepEnded(Sweep):
@@ -59,17 +59,12 @@ class SweepEnded(Sweep):
         return await super().ask(FIRST)
 
 
-class SweepTransactions(SweepEnded):
-    async def forgotten(self, sql: asyncpg.Connection, ids: list[UUID]) -> None:
-        await sql.execute(FORGET_ORDERS, ids)
-
-
 def chores(peers: httpx.AsyncClient, token: str) -> list[Chore]:
     """Sagas and transactions that ended long ago, with their logs, unless their order has not ended."""
     unended = Asking(peers, "order", token)
     return [
         SweepEnded("sagas", {"order_id": FIRST, "kind": ""}, "ended_at", unended),
-        SweepTransactions("transactions", {"transaction_id": FIRST}, "ended_at", unended, STAYS),
+        SweepEnded("transactions", {"transaction_id": FIRST}, "ended_at", unended, STAYS, ORDERS_TOO),
     ]
 
 

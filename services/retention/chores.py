@@ -22,16 +22,19 @@ from services.runtime.plumbing import Plumbing
 
 log = structlog.get_logger()
 
-AT_ONCE = 5_000
-"""Rows: some twenty milliseconds of work, so that nobody notices. A round comes every two seconds."""
+AT_ONCE = 500
+"""Rows: a few milliseconds of work, so that nobody waits for it."""
 
-PAGES_AT_ONCE = 250
-"""Of a table's file: some thousands of rows."""
+PAGES_AT_ONCE = 100
+"""Of a table's file: two thousand rows or less."""
+
+FRESH_S = 2.0
+"""For so long an answer about what is needed holds: of what is that old, nothing begins to be needed."""
 
 REST_S = 60.0
 """When a chore has been through all of it, until it begins anew."""
 
-FIRST = UUID(int=0)
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 BY_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
 """Whatever the statistics say, which may be of a smaller table: neither all of it, nor all that is old."""
@@ -47,10 +50,17 @@ class Sweep:
 
     `key` is the primary key with the lowest value of each column; the first column is a UUID version 7.
     `needed` is asked which ids must stay; `unless` is what else keeps a row, and may name those as $ids.
+    `along` is a statement about what goes with the rows, whose ids it finds in `gone`.
     """
 
     def __init__(
-        self, table: str, key: Mapping[str, Any], since: str, needed: Asking, unless: str = "false"
+        self,
+        table: str,
+        key: Mapping[str, Any],
+        since: str,
+        needed: Asking,
+        unless: str = "false",
+        along: str = "",
     ) -> None:
         id, names = next(iter(key)), ", ".join(key)
         low = ", ".join(f"${n}" for n in range(1, len(key) + 1))
@@ -64,48 +74,55 @@ class Sweep:
         """
         self._forget = f"""
             DELETE FROM {table} WHERE {between} AND {since} < now() - make_interval(secs => {old})
-                AND {id} <> ALL({ids}) AND NOT ({unless.replace("$ids", ids)}) RETURNING {id}
+                AND {id} <> ALL({ids}) AND NOT ({unless.replace("$ids", ids)})
         """
+        if along:
+            self._forget = f"WITH gone AS ({self._forget} RETURNING {id} AS id) {along}"
         self._lowest = tuple(key.values())
         self._at = self._lowest
-        self._needed = needed
+        self._needed, self._answered_at = needed, 0.0
+        self._answer: Needed | None = None
         self._rests_until = 0.0
 
-    async def __call__(self, sql: asyncpg.Connection) -> None:
+    async def __call__(self, sql: asyncpg.Connection) -> bool:
         if time.monotonic() < self._rests_until:
-            return
+            return False
         await sql.execute(BY_INDEX)
         horizon = (first_of(time.time() - RECORDS_KEPT_S), *self._lowest[1:])
         last = await sql.fetchrow(self._last, *self._at, *horizon, AT_ONCE)
         if last is None:
-            self._begin_anew()
-            return
+            return self._begin_anew()
         try:
-            needed = await self.ask(self._at[0])
+            needed = await self._what_is_needed()
         except (httpx.HTTPError, ValueError) as error:
             log.warning("nothing is forgotten: it is not known what is needed", error=repr(error))
             self._rests_until = time.monotonic() + REST_S
-            return
+            return False
         end = tuple(last)
         if needed.up_to is not None and needed.up_to < end[0]:
             end = (needed.up_to, *self._lowest[1:])
         if end <= self._at:
-            self._begin_anew()
-            return
-        gone = await sql.fetch(self._forget, *self._at, *end, RECORDS_KEPT_S, needed.ids)
-        await self.forgotten(sql, [row[0] for row in gone])
+            return self._begin_anew()
+        await sql.execute(self._forget, *self._at, *end, RECORDS_KEPT_S, needed.ids)
         self._at = end
+        return True
+
+    async def _what_is_needed(self) -> Needed:
+        """From where the sweep is."""
+        now, answer = time.monotonic(), self._answer
+        if answer is None or now > self._answered_at + FRESH_S or (answer.up_to or LAST) <= self._at[0]:
+            answer = await self.ask(self._at[0])
+            self._answer, self._answered_at = answer, now
+        return answer
 
     async def ask(self, first: UUID) -> Needed:
         """What is needed of the ids from `first` on."""
         return await self._needed.since(first)
 
-    async def forgotten(self, sql: asyncpg.Connection, ids: list[UUID]) -> None:
-        """What else goes with these rows."""
-
-    def _begin_anew(self) -> None:
-        self._at = self._lowest
+    def _begin_anew(self) -> bool:
+        self._at, self._answer = self._lowest, None
         self._rests_until = time.monotonic() + REST_S
+        return False
 
 
 class PageByPage:
@@ -119,12 +136,13 @@ class PageByPage:
         """
         self._page = 0
 
-    async def __call__(self, sql: asyncpg.Connection) -> None:
+    async def __call__(self, sql: asyncpg.Connection) -> bool:
         await sql.execute(BY_INDEX)
         end = self._page + PAGES_AT_ONCE
-        await sql.execute(self._forget.format(self._page, end))
+        gone = await sql.execute(self._forget.format(self._page, end))
         size = "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::int"
         self._page = end if end < await sql.fetchval(size, self._table) else 0
+        return self._page > 0 and gone != "DELETE 0"
 
 
 def of_participant(peers: httpx.AsyncClient, token: str, keys_needed: str = "false") -> list[Chore]:

@@ -16,12 +16,17 @@ from lab.databases import Databases
 from services.contract import topics
 from services.contract.retention import DAY_S, TOPIC_SETTINGS
 from services.retention import chores, needed
+from services.runtime import janitor
+from services.runtime.database import Database
 from services.runtime.idempotency import EXPIRES_AFTER_S
 from services.runtime.ids import uuid7
+from tests.e2e.shopper import eventually
+from tests.integration import janitors
 from tests.integration.ages import OLD_S, PARTICIPANTS, YOUNG_S, Ages
 from tests.integration.damages import ORDER as HEALTHY
 
 BOUND_S = 30.0
+INBOX = {"subject": chores.FIRST, "step": ""}
 
 
 @pytest.fixture
@@ -59,6 +64,51 @@ async def test_a_table_is_gone_through_a_few_pages_at_a_time(ages: Ages) -> None
         counts.append(await sql.fetchval("SELECT count(*) FROM idempotency"))
         assert counts[-2] - counts[-1] <= 8, "of a kilobyte each, eight are a page"
     assert counts[-1] == 0
+
+
+async def test_what_has_more_to_do_goes_on_within_the_round(
+    stack: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what has not, does not."""
+    database = Database(stack["databases"]["payment"]["owner"])
+    monkeypatch.setattr(janitor, "EVERY_S", 1.0)
+    monkeypatch.setattr(janitor, "BREATH_S", 0.01)
+    done: list[str] = []
+
+    async def long(_: object) -> bool:
+        done.append("long")
+        return done.count("long") % 10 > 0
+
+    async def short(_: object) -> bool:
+        done.append("short")
+        return False
+
+    async def has_gone_twice() -> bool:
+        return len(done) >= 22
+
+    async with janitors.at_work(stack, database, long, short):
+        await eventually(has_gone_twice, True)
+    await database.close()
+    assert done[:22] == ["long", "short", *["long"] * 9] * 2
+
+
+async def test_needs_are_asked_for_no_more_often_than_they_change(ages: Ages) -> None:
+    asked: list[UUID] = []
+
+    class Counting(needed.Asking):
+        async def since(self, first: UUID) -> needed.Needed:
+            asked.append(first)
+            return needed.Needed((), None)
+
+    async with httpx.AsyncClient() as client:
+        chore = chores.Sweep("inbox", INBOX, "created_at", Counting(client, "", ""))
+        old = sorted([await ages.saga(OLD_S + n, OLD_S) for n in range(5)])
+        sql = ages.databases["payment"]
+        while await chore(sql):
+            pass
+        assert asked == [chores.FIRST] and not await ages.left("payment", "inbox") & {*old}
+        await ages.saga(OLD_S, OLD_S)
+        assert await chore(sql) and len(asked) == 2, "begins anew, and asks anew"
 
 
 async def test_sagas_that_ended_long_ago_are_forgotten_in_small_batches(ages: Ages) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -17,11 +16,9 @@ from services.runtime.bus import Producer
 from services.runtime.database import Database
 from services.runtime.envelope import encode
 from services.runtime.outbox import Outbox
-from services.runtime.plumbing import Plumbing
-from services.runtime.shortcuts import Shortcuts
 from tests.e2e.shopper import eventually
+from tests.integration import janitors
 from tests.integration.damages import ORDER
-from tests.integration.loops import running
 from tests.integration.sagas import change, driver, log_of, order_ids, shard, start
 from tests.integration.test_outbox import TOPIC, leave, left, say
 from tests.integration.test_take_over import orchestrator, stored
@@ -82,35 +79,24 @@ async def test_a_janitor_believes_a_lease_no_longer_than_it_lasts(
     database: Database, stack: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its holder has died, and Redis, whose clock was put back, keeps it."""
-    name, rounds = f"test-{uuid4()}", []
+    rounds = []
 
-    async def chore(_: object) -> None:
+    async def chore(_: object) -> bool:
         rounds.append(time.monotonic())
-
-    async def nothing(_: Outbox) -> int:
-        return 0
+        return False
 
     monkeypatch.setattr(janitor, "EVERY_S", 0.05)
     monkeypatch.setattr(janitor, "LEASE_S", 0.5)
-    monkeypatch.setattr(Outbox, "adopt", nothing)
-    producer, shortcuts = Producer("nowhere:1", topics.PARTITIONS), Shortcuts(stack["redis_url"])
-    parts = Plumbing(name, database, database, producer, Outbox(name, database, producer), shortcuts)
-    async with (
-        Redis.from_url(stack["redis_url"]) as redis,
-        running(janitor.Janitor(name, parts, [chore]).run),
-    ):
-        await redis.set(f"janitor:{name}", "somebody's")
+    async with Redis.from_url(stack["redis_url"]) as redis, janitors.at_work(stack, database, chore) as lease:
+        await redis.set(lease, "somebody's")
         began, before = time.monotonic(), len(rounds)
 
         async def has_gone() -> bool:
             return len(rounds) > before + 2
 
         await eventually(has_gone, True)
-        assert await redis.get(f"janitor:{name}") == b"somebody's" and time.monotonic() - began > 0.9
-        await redis.delete(f"janitor:{name}")
-    async with database.connection() as sql:
-        await sql.execute("DELETE FROM fences WHERE name = $1", f"janitor:{name}")
-    await shortcuts.close()
+        assert await redis.get(lease) == b"somebody's" and time.monotonic() - began > 0.9
+        await redis.delete(lease)
 
 
 async def test_kafka_takes_what_a_clock_that_is_ahead_has_stamped(stack: dict[str, Any]) -> None:
