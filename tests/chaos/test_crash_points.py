@@ -23,17 +23,29 @@ from tests.e2e.shopper import eventually, pause
 
 ROBBED = f"customer-{CUSTOMERS:06d}"
 TRADEOFF = [sys.executable, "-m", "lab.cli"]
+LEFT_TO_ALL = {
+    "orchestrator@before-save:order.hold",
+    "inventory@before-save:order.hold",
+    "order@before-save:cancel.close",
+    "inventory@after-work",
+    "payment@before-commit",
+    "inventory@before-pre-commit",
+    "order@after-pre-commit",
+}
+"""Steps whose neighbours are in the table anyhow, by the same protocol and in the same mode."""
 
 
 @pytest.mark.timeout(600)
 async def test_nothing_is_lost_at_any_chosen_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On two stacks of the command's own, which share the rows."""
-    command = [*TRADEOFF, "chaos", "--own", "--stacks", "2", "--out", str(tmp_path)]
+    chosen = {row for row in CHOSEN if os.environ.get("STORMS_ALL") or row.at not in LEFT_TO_ALL}
+    points = ",".join({row.at for row in chosen})
+    command = [*TRADEOFF, "chaos", "--own", "--stacks", "2", "--points", points, "--out", str(tmp_path)]
     chaos = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     said, _ = await chaos.communicate()
     assert chaos.returncode == 0, said.decode()
     rows = table.read(tmp_path / table.RESULT).rows
-    assert {one.row for one in rows} == set(CHOSEN) and len(rows) == len(CHOSEN)
+    assert {one.row for one in rows} == chosen and len(rows) == len(chosen)
     for one in rows:
         assert one.lost and one.acknowledged and not one.wrong
         assert one.split if one.mode == PARTITION else one.row.may_split or not one.split
