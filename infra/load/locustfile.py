@@ -79,6 +79,8 @@ class Customer(FastHttpUser):
                     return answer.success()
                 elif code == HTTPStatus.ACCEPTED:
                     return self.ended(answer, ends)
+                elif not code:
+                    return answer.failure("no answer")
                 elif code < HTTPStatus.BAD_REQUEST:
                     answer.success()
                     return answer.json().get("order_id")

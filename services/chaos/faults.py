@@ -29,7 +29,8 @@ Seconds = Annotated[float, Field(ge=0, le=LONGEST_DELAY_S, description="of a del
 
 
 class Occasional(Strict):
-    """Met `times` times, each time that it could be with the probability `share`, by dice of this `seed`."""
+    """Met `times` times, each time that it could be with the probability `share`, by dice of its own: the
+    same `seed` draws the same again for the same fault, and something else for another."""
 
     times: Times = 1
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -89,7 +90,7 @@ class _Armed:
     @classmethod
     def of(cls, fault: AnyFault) -> Self:
         if isinstance(fault, Occasional):
-            return cls(fault, fault.times, random.Random(fault.seed), fault.share)
+            return cls(fault, fault.times, random.Random(fault.model_dump_json()), fault.share)
         return cls(fault, None, random.Random(0), 1.0)
 
     def take(self) -> bool:

@@ -77,3 +77,18 @@ async def test_a_service_that_is_not_there_is_a_failure(native: Stack, told: Tol
     code, said = await load
     assert code == 1, said
     assert re.search(r"GET +/products\b.*50[234]", said)
+
+
+async def test_no_answer_is_a_failure(native: Stack, told: Told) -> None:
+    """nginx dies while orders wait for theirs, and is started again."""
+    before = await ordered(told)
+
+    async def some_have_come() -> bool:
+        return await ordered(told) >= before + 50
+
+    load = asyncio.create_task(loaded(native))
+    await eventually(some_have_come, True, within_s=60)
+    native.supervisor.signal("nginx", "KILL")
+    code, said = await load
+    assert code == 1, said
+    assert re.search(r"POST +order by .*no answer", said), said
