@@ -67,7 +67,7 @@ load: up ## customers who browse, order and cancel, on Locust's page; without it
 	@$(BIN)/tradeoff load $(if $(HEADLESS),--headless) $(if $(USERS),--users $(USERS)) \
 	    $(if $(RUN_TIME),--run-time $(RUN_TIME)) $(LOAD)
 
-compare: python ## saga, 2PC, 2PC in groups and 3PC beside one another, as a page. COMPARE=--short: six minutes
+compare: python ## saga, 2PC, 2PC in groups and 3PC beside one another, as a page. COMPARE=--short: five minutes
 	@$(NATIVE) install
 	@$(BIN)/tradeoff compare --own $(COMPARE)
 

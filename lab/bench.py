@@ -38,7 +38,8 @@ FINAL = (Verdict.CONFIRMED, Verdict.REFUSED)
 class Options:
     """`rate` None: a closed loop of `in_flight`; otherwise so many orders a second, come what may.
 
-    `tries`: how often a request is sent before its outcome counts as unknown.
+    `tries`: how often a request is sent before its outcome counts as unknown. `lead_s`: orders that are due
+    earlier have no part in the latency.
     """
 
     protocol: str
@@ -55,6 +56,7 @@ class Options:
     history: Path | None = None
     tries: int = TRIES
     seed: int = 1
+    lead_s: float = 0.0
 
     @property
     def warm_up_orders(self) -> int:
@@ -110,7 +112,7 @@ async def measure(
     await _resolve(stack, load, work, recorder)
     if recorder:
         await _repeat(stack, load, work, recorder)
-    result = _outcomes(load, work) | {
+    result = _outcomes(load, work, options.lead_s) | {
         "protocol": options.protocol,
         "late": late,
         "in_flight": None if options.rate else options.in_flight,
@@ -126,7 +128,7 @@ async def measure(
     }
 
 
-def _outcomes(load: Load, work: Orders) -> dict[str, Any]:
+def _outcomes(load: Load, work: Orders, lead_s: float) -> dict[str, Any]:
     outcomes = Counter(load.verdicts)
     confirmed, refused = (outcomes[verdict] for verdict in FINAL)
     finished = confirmed + refused
@@ -134,6 +136,7 @@ def _outcomes(load: Load, work: Orders) -> dict[str, Any]:
     seconds = max(ends) - min(load.began) if ends else 0.0
     if work.complaint or (load.broken and not finished):
         raise Trouble(f"The shop answered what it should not: {work.complaint or load.broken}")
+    latencies = load.latencies_ms(lead_s=lead_s)
     return {
         "orders": work.count,
         "confirmed": confirmed,
@@ -143,7 +146,8 @@ def _outcomes(load: Load, work: Orders) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "finished_per_s": round(finished / seconds, 1) if seconds else 0.0,
         "floor_per_s": None,
-        "latency_ms": summary(load.latencies_ms()),
+        "timed": len(latencies),
+        "latency_ms": summary(latencies),
         "audit_violations": None,
     }
 

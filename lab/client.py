@@ -10,7 +10,7 @@ import asyncio
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from enum import IntEnum
 from typing import NamedTuple, cast
 
@@ -149,8 +149,7 @@ class Load:
         self.record, self.most_tries = record, most_tries
         self.began, self.ended = array("d", bytes(8 * count)), array("d", bytes(8 * count))
         self.verdicts, self.tries = bytearray(count), bytearray(count)
-        self.done = self.retried = self.connections = 0
-        self.broken = ""
+        self.done, self.retried, self.connections, self.broken = 0, 0, 0, ""
         self._ready: deque[int] = deque()
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
@@ -192,12 +191,13 @@ class Load:
         tick()
         await self._wait(watch)
 
-    def latencies_ms(self) -> list[float]:
-        """Of the jobs that have a final answer of the business's."""
-        final = (Verdict.CONFIRMED, Verdict.REFUSED)
-        return [
-            1000 * (self.ended[n] - self.began[n]) for n in range(self.count) if self.verdicts[n] in final
-        ]
+    def latencies_ms(
+        self, of: Container[int] = (Verdict.CONFIRMED, Verdict.REFUSED), lead_s: float = 0.0
+    ) -> list[float]:
+        """Of the jobs with such an answer that began `lead_s` after the first or later."""
+        since = min(self.began, default=0.0) + lead_s
+        known = (n for n in range(self.count) if self.verdicts[n] in of and self.began[n] >= since)
+        return [1000 * (self.ended[n] - self.began[n]) for n in known]
 
     def _pump(self) -> None:
         while self._ready and self._idle:

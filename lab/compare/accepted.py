@@ -16,7 +16,7 @@ from lab.crash.crash import watched
 from lab.crash.loss import AWAY_S
 from lab.databases import Connection, connected
 from lab.state import Stack, Trouble
-from lab.stats import arrivals, summary
+from lab.stats import arrivals
 from lab.workload import Orders, address
 
 CONNECTIONS = 2_000
@@ -27,8 +27,8 @@ STATES = "select status, count(*) from orders where order_id = any($1) group by 
 
 class Offered(NamedTuple):
     accepted: list[UUID]
-    latency_ms: dict[str, float]
-    """From the intended start to the acknowledgement."""
+    latencies_ms: list[float]
+    """From the intended start to the acknowledgement, without those that were due in the first `lead_s`."""
 
 
 class Away(NamedTuple):
@@ -42,15 +42,14 @@ class Away(NamedTuple):
     """From its being back until all had ended."""
 
 
-async def offer(stack: Stack, work: Orders, rate: float, seed: int) -> Offered:
+async def offer(stack: Stack, work: Orders, rate: float, seed: int, lead_s: float = 0.0) -> Offered:
     """In an open loop, each once. `work` must not wait. Raises Trouble for answers that make no sense."""
     load = Load(*address(stack), work.count, work.request, work.judge, CONNECTIONS, most_tries=1)
     await load.open(arrivals(random.Random(seed), rate, work.count, poisson=True))
     if work.complaint:
         raise Trouble(f"The shop answered what it should not: {work.complaint}")
-    running = (n for n in range(work.count) if load.verdicts[n] == Verdict.RUNNING)
-    took = [1000 * (load.ended[n] - load.began[n]) for n in running]
-    return Offered([UUID(order_id) for order_id in work.running.values()], summary(took))
+    accepted = [UUID(order_id) for order_id in work.running.values()]
+    return Offered(accepted, load.latencies_ms([Verdict.RUNNING], lead_s))
 
 
 async def states(stack: Stack, orders: Sequence[UUID]) -> Counter[str]:

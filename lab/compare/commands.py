@@ -1,19 +1,23 @@
 """`tradeoff compare`."""
 
 import tempfile
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 import uvloop
+from redis.asyncio import Redis
 
 from infra.native import Stack as Native
 from lab.compare import plan, report, run, view
 from lab.compare.page import page, pictures
 from lab.databases import connected
 from lab.faults import Faults
+from lab.kept import machine, revision
 from lab.options import VIOLATED, troubles
 from lab.screen import err
 from lab.stacks import arm, native_if_any, stack_of
@@ -22,9 +26,9 @@ from lab.state import Stack, Trouble, load
 REPORTS = Path("reports/compare")
 
 ROUNDS = "How often peaks and latencies are measured, the protocols by turns."
-SHORT = "One round, and less of everything: six minutes or so."
+SHORT = "One round, and less of everything: five minutes or so."
 OWN = "On a stack of its own in a temporary folder, gone afterwards; else on the running one."
-RESUME = "Go on with the result that is there."
+RESUME = "Go on with the result that is there; of one that is finished only show it."
 AGAINST = "Another result.json: show what changed since."
 
 
@@ -45,32 +49,42 @@ def compare_command(
     with troubles():
         _writable(out_folder)
         old = report.read(against) if against else None
-        filled = report.read(out_folder / report.RESULT) if resume else None
-        with stack_of(own=True) if own else nullcontext((load(), native_if_any())) as found:
-            filled = _filled(filled, *found, rounds, seed, out_folder, short=short, own=own)
+        extent = "--short" if short else f"--rounds {rounds}"
+        command = " ".join(["tradeoff compare", *(["--own"] if own else []), extent, f"--seed {seed}"])
+        filled = _begun(out_folder / report.RESULT, command) if resume else None
+        if not filled or not report.is_complete(filled):
+            with stack_of(own=True) if own else nullcontext((load(), native_if_any())) as found:
+                cells = partial(plan.plan, rounds, short=short)
+                filled = _filled(filled, command, seed, cells, *found, out_folder, own=own)
     view.show(filled, str(out_folder / report.PAGE))
     if old:
         view.show_against(filled, old)
     raise typer.Exit(VIOLATED if filled.audit_violations or any(one.wrong for one in filled.measured) else 0)
 
 
+def _begun(path: Path, command: str) -> report.Report:
+    """Raises Trouble, if it cannot be gone on with."""
+    found = report.read(path)
+    if found.command != command:
+        raise Trouble(f"That one was begun by `{found.command}`, and goes on only by the same.")
+    if found.machine != machine():
+        raise Trouble(f"That one was begun on {found.machine}; this is {machine()}.")
+    return found
+
+
 def _filled(
     begun: report.Report | None,
+    command: str,
+    seed: int,
+    planned: Callable[..., list[plan.Cell]],
     stack: Stack,
     its: Native | None,
-    rounds: int,
-    seed: int,
     folder: Path,
     *,
-    short: bool,
     own: bool,
 ) -> report.Report:
-    extent = "--short" if short else f"--rounds {rounds}"
-    command = " ".join(["tradeoff compare", *(["--own"] if own else []), extent, f"--seed {seed}"])
-    if begun and begun.command != command:
-        raise Trouble(f"That one was begun by `{begun.command}`, and goes on only by the same.")
-    filled = begun or report.begun(command, seed, uvloop.run(_versions(stack)))
-    cells = plan.plan(rounds, short=short, faults=own or (its is not None and _takes_faults(stack)))
+    cells = planned(faults=own or (its is not None and _takes_faults(stack)))
+    filled = begun or report.begun(command, seed, uvloop.run(_versions(stack)), len(cells))
 
     def armed(wanted: bool) -> Native | None:
         if own and its:
@@ -81,7 +95,8 @@ def _filled(
         run.fill(filled, cells, folder, view.show_cell, stack, armed)
     finally:
         if filled.measured:
-            _write(filled, folder)
+            for name, text in files(filled).items():
+                (folder / name).write_text(text, encoding="utf-8")
     return filled
 
 
@@ -95,10 +110,10 @@ def _writable(folder: Path) -> None:
         raise Trouble(f"Cannot write to {folder} ({error.strerror}): choose another, --out") from None
 
 
-def _write(filled: report.Report, folder: Path) -> None:
+def files(filled: report.Report) -> dict[str, str]:
+    """What is written beside `result.json`, by name."""
     schema = msgspec.json.format(msgspec.json.encode(msgspec.json.schema(report.Report))).decode()
-    for name, text in {report.PAGE: page(filled), report.SCHEMA_FILE: schema, **pictures(filled)}.items():
-        (folder / name).write_text(text, encoding="utf-8")
+    return {report.PAGE: page(filled), report.SCHEMA_FILE: schema, **pictures(filled)}
 
 
 def _takes_faults(stack: Stack) -> bool:
@@ -112,6 +127,10 @@ def _takes_faults(stack: Stack) -> bool:
 
 
 async def _versions(stack: Stack) -> dict[str, str]:
+    """Of whom tells. Kafka's and nginx's are pinned."""
     async with connected(stack, ["order"]) as databases:
         postgres = await databases["order"].fetchval("show server_version")
-    return {"PostgreSQL": str(postgres).split()[0]}
+    async with Redis.from_url(stack.redis_url) as redis:
+        told = await redis.info("server")
+    ours = {"Tradeoff": revision()} if revision() else {}
+    return ours | {"PostgreSQL": str(postgres).split()[0], "Redis": told["redis_version"]}

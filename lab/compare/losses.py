@@ -7,7 +7,7 @@ from lab.compare import report as reports
 from lab.compare.accepted import AWAY
 from lab.compare.chart import Bar, Group, bars, number
 from lab.compare.curves import Axis, Curve, Point, curves
-from lab.compare.plan import IN_FAULTS, READ_RATE, Kind
+from lab.compare.plan import IN_FAULTS, LOST, READ_RATE, SLOW_S, Kind
 from lab.compare.report import Measured, Report
 from lab.compare.table import table
 from lab.crash.crash import AHEAD_S, LOAD_S, RATE
@@ -19,7 +19,7 @@ from lab.workload import PROTOCOLS
 def deaths(report: Report) -> str:
     titles: dict[Kind, str] = {
         "coordinator-dies": "the orchestrator dies when all that could say no has said yes",
-        "coordinators-away": f"all orchestrators die then, and are away for {AWAY_S:.0f} s",
+        "coordinators-away": f"all orchestrators die then, and are away for {AWAY_S:.0f} s of it",
         "participant-dies": "the payment dies with the charge in its hands",
     }
 
@@ -63,7 +63,7 @@ def timeline(report: Report, kind: Kind, who: str) -> str:
         counts = [one.timeline for one in reports.of(report, kind, protocol)][-1:]
         return [(SLICE_S * at, count / SLICE_S) for line in counts for at, count in enumerate(line)]
 
-    load = f"{RATE:.0f} orders a second for {LOAD_S:.0f} s, the loss soon after {AHEAD_S:.0f} s"
+    load = f"{RATE:.0f} orders a second for {LOAD_S:.0f} s, the death soon after {AHEAD_S:.0f} s"
     title = f"Answers while {who} dies: {load}"
     drawn = [Curve(one, points(one)) for one in PROTOCOLS]
     return curves(title, Axis("seconds"), Axis("answers a second"), drawn)
@@ -71,9 +71,9 @@ def timeline(report: Report, kind: Kind, who: str) -> str:
 
 def hardships(report: Report) -> str:
     titles: dict[Kind, str] = {
-        "rate": "undisturbed",
-        "slow": "every transaction of the payment takes 200 ms longer",
-        "lossy": "2 % of the orchestrator's requests are lost, 2 % come twice",
+        "armed": "undisturbed",
+        "slow": f"every transaction of the payment takes {1000 * SLOW_S:.0f} ms longer",
+        "lossy": f"{LOST:.0%} of the orchestrator's messages (saga), calls (others) lost, {LOST:.0%} twice",
     }
 
     def group(kind: Kind, share: str) -> Group:
@@ -87,7 +87,8 @@ def hardships(report: Report) -> str:
         return Group(f"{titles[kind]}: {share}", found)
 
     groups = [group(kind, share) for kind in titles for share in ("p50", "p99")]
-    return bars("Milliseconds to the final answer, at 30% of each protocol's own peak", groups)
+    title = f"Milliseconds to the final answer, at {IN_FAULTS:.0%} of each protocol's own peak, measured once"
+    return bars(title, groups)
 
 
 def readers(report: Report) -> str:
@@ -106,6 +107,6 @@ def readers(report: Report) -> str:
     words = (
         "A plain reader takes what is committed in each database. A coordinated one leaves out, everywhere, "
         f"what is still prepared anywhere. Each protocol had {READ_RATE:.0f} orders a second, so the counts "
-        "can be compared; they grow with how often one looks."
+        "can be compared; but who looks more often sees more."
     )
     return f"<p>{words}</p>{table(head, rows)}"

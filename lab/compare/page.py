@@ -1,6 +1,5 @@
 """The comparison as a page of its own: no script, nothing fetched; for light and dark, phone and paper."""
 
-import statistics
 from collections.abc import Iterator
 from html import escape
 
@@ -8,7 +7,7 @@ from lab.compare import losses
 from lab.compare import report as reports
 from lab.compare.chart import INK, Bar, Group, alone, bars, number
 from lab.compare.curves import Axis, Curve, Point, curves
-from lab.compare.plan import LEVELS, SKEW, Kind
+from lab.compare.plan import FEW, LEVELS, MANY, SKEW, Kind
 from lab.compare.reading import reading
 from lab.compare.report import Measured, Report
 from lab.compare.table import table
@@ -44,6 +43,7 @@ def page(report: Report) -> str:
 <p>The same orders, services and tables. Begun {escape(report.began)} on
 {escape(report.machine)}; {escape(versions)}; seed {report.seed}. {_verdict(report)}
 Again: <code>{escape(report.command)}</code></p>
+<p>{_rounds(report)}</p>
 <h2>What to choose</h2>
 {"".join(f"<p>{words}</p>" for words in reading(report))}
 <h2>How fast</h2>
@@ -78,8 +78,10 @@ def pictures(report: Report) -> dict[str, str]:
 
 def _verdict(report: Report) -> str:
     wrong = [f"{one.cell}: {'; '.join(one.wrong)}" for one in report.measured if one.wrong]
-    if report.audit_violations is None:
-        return "It is not finished: no audit yet."
+    if report.audit_violations is None or len(report.measured) < report.planned:
+        told = f"{len(report.measured)} of {report.planned} runs" if report.planned else "nothing yet"
+        audit = "no audit yet" if report.audit_violations is None else f"{report.audit_violations} violations"
+        return f"<strong>It is not finished: {told}, {audit}.</strong>"
     if wrong or report.audit_violations:
         told = f"{report.audit_violations} violations; {len(wrong)} runs went wrong, and do not count below."
         said = "".join(f"<li>{escape(words)}</li>" for words in wrong)
@@ -87,19 +89,27 @@ def _verdict(report: Report) -> str:
     return "The audit afterwards found no violation."
 
 
+def _rounds(report: Report) -> str:
+    rounds = max((one.cell.round for one in report.measured if one.cell.kind == "peak"), default=0)
+    if rounds < 2:
+        return "One round: nobody knows how far from it the next one would be."
+    middle = "of an even number the lower of the two in the middle" if rounds % 2 == 0 else "one of them"
+    return (
+        f"{rounds} rounds, the protocols by turns: a bar is the median, {middle}; the line on it goes from "
+        "the least to the most; curves go through medians. What has no line was measured once."
+    )
+
+
 def _peaks(report: Report) -> str:
     words = (
-        "Each with as many orders under way as it wants: 1,024 where orders share transactions and messages, "
-        "256 where each is a transaction of its own."
+        f"Each with as many orders under way as it wants: {MANY:,} where orders share transactions and "
+        f"messages, {FEW} where each is a transaction of its own."
     )
     groups = [
         Group(GOODS[goods], [Bar(one, reports.peak(report, one, goods)) for one in PROTOCOLS])
         for goods in SKEW
     ]
-    return (
-        bars("Finished orders a second, as fast as they go (the line: least and most of the rounds)", groups)
-        + f"<p>{words}</p>{_paired(report)}"
-    )
+    return bars("Finished orders a second, as fast as they go", groups) + f"<p>{words}</p>{_paired(report)}"
 
 
 def _paired(report: Report) -> str:
@@ -126,15 +136,25 @@ def _latency(report: Report) -> str:
         for level in levels
         for share in ("p50", "p99")
     ]
-    return bars("Milliseconds from the intended start to the final answer (open loop)", groups)
+    title = "Milliseconds from the intended start to the final answer (open loop)"
+    return bars(title, groups) + _behind(report)
+
+
+def _behind(report: Report) -> str:
+    told = "; ".join(
+        f"{one.cell} ({number(one.finished_per_s)} of {number(one.offered_per_s)} a second)"
+        for one in reports.behind(report)
+    )
+    words = "Did not keep up with what was offered, so that the latency is mostly that of the queue"
+    return f"<p>{words}: {escape(told)}.</p>" if told else ""
 
 
 def _against_throughput(report: Report) -> str:
     def points(protocol: str) -> Iterator[Point]:
         for level in LEVELS:
-            if p99 := reports.latency(report, protocol, level, "p99"):
-                offered = (one.offered_per_s for one in reports.of(report, "rate", protocol, level=level))
-                yield statistics.median_low(offered), p99.median
+            rate = reports.offered(report, protocol, level)
+            if rate and (p99 := reports.latency(report, protocol, level, "p99")):
+                yield rate.median, p99.median
 
     drawn = [Curve(one, list(points(one))) for one in PROTOCOLS]
     across, up = (
@@ -163,10 +183,11 @@ def _acknowledged(report: Report) -> str:
 
     titles: dict[Kind, str] = {"acknowledged": "until the order is accepted", "rate": "until it is final"}
     groups = [group(kind, what, share) for kind, what in titles.items() for share in ("p50", "p99")]
-    return bars(
-        f"Milliseconds for who waits for acceptance, and for the outcome, at {LEVELS[1]:.0%} of the peak",
-        groups,
-    )
+    runs = [(one, it) for one in PROTOCOLS for it in reports.of(report, "acknowledged", one)]
+    told = ", ".join(f"{one} {number(it.accepted)} of {number(it.orders)}" for one, it in runs)
+    words = "Accepted of those that came; the others were told to come again later, and have no part in it"
+    title = f"Milliseconds for who waits for acceptance, and for the outcome, at {LEVELS[1]:.0%} of the peak"
+    return bars(title, groups) + f"<p>{words}: {told}.</p>" if runs else ""
 
 
 def _held(report: Report) -> str:
@@ -195,7 +216,7 @@ def _costs(report: Report) -> str:
     titles = {
         "cpu": "CPU of all parts at the peak, microseconds",
         "messages": "messages between the services at the peak, answers included",
-        "commits": "commits at the peak, all databases",
+        "commits": "transactions that Postgres counts as committed at the peak, those that only read, too",
         "wal_bytes": "write-ahead log at the peak, bytes",
         "fsyncs": "times the log was made durable (fsync), at the peak",
     }
@@ -208,7 +229,7 @@ def _costs(report: Report) -> str:
 def _everything(report: Report) -> str:
     head = (
         "cell", "round", "orders", "confirmed", "refused", "retried", "offered/s", "finished/s",
-        "p50 ms", "p95 ms", "p99 ms", "max ms", "Python MiB", "seconds",
+        "timed", "p50 ms", "p95 ms", "p99 ms", "max ms", "Python MiB", "seconds",
     )  # fmt: skip
     return table(head, (_cells(one) for one in report.measured))
 
@@ -219,4 +240,13 @@ def _cells(one: Measured) -> tuple[str, ...]:
         number(one.latency_ms[share]) if one.latency_ms else "" for share in ("p50", "p95", "p99", "max")
     ]
     memory = number(one.rss_mib["python"]) if one.rss_mib else ""
-    return (str(one.cell), str(one.cell.round), *map(number, figures), *shares, memory, number(one.seconds))
+    timed = number(one.timed) if one.latency_ms else ""
+    return (
+        str(one.cell),
+        str(one.cell.round),
+        *map(number, figures),
+        timed,
+        *shares,
+        memory,
+        number(one.seconds),
+    )

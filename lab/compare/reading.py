@@ -7,7 +7,7 @@ from lab.compare import report as reports
 from lab.compare.chart import number
 from lab.compare.plan import LEVELS, Kind
 from lab.compare.report import Measured, Report
-from lab.workload import PROTOCOLS
+from lab.workload import PROTOCOLS, SAGA
 
 
 def reading(report: Report) -> Iterator[str]:
@@ -46,8 +46,8 @@ def _speed(report: Report) -> str:
     )
     return (
         f"<b>If it has to be fast</b> and different goods are bought: {told} finished orders a second."
-        f"{spent} Sagas and groups share transactions and messages among the orders that are under way, so "
-        "they gain most where many are."
+        f"{spent} Sagas and groups share transactions and messages among the orders that are under way; "
+        "these are figures of many at once."
     )
 
 
@@ -89,10 +89,9 @@ def _away(report: Report) -> str:
         f"and had {number(it.in_doubt_s)} s in doubt"
         for one, it in found.items()
     )
-    return (
-        f"<b>If a participant is not there at all</b> for a while: {told}. All of them take orders meanwhile "
-        "if nobody insists on the outcome, because the order is durable before anybody is asked."
-    )
+    all_taken = all(it.accepted == it.orders for it in found.values())
+    why = " An order is durable before anybody is asked, so it can be accepted all the same." * all_taken
+    return f"<b>If a participant is not there at all</b> for a while: {told}.{why}"
 
 
 def _loss(report: Report) -> str:
@@ -104,10 +103,14 @@ def _loss(report: Report) -> str:
         torn = " and ".join(f"{number(it.torn[who])} by a {who} reader" for who in READERS)
         return f"{one} {torn}, and {number(it.dirty)} that were refused later"
 
+    of_commits = [it for one, it in seen.items() if one != SAGA]
+    why = (
+        " By two- and three-phase commit a reader can ask every database what is prepared, and leave it out; "
+        "of a saga no database tells what is not over yet."
+    ) * (not any(it.torn["coordinated"] for it in of_commits))
     return (
         "<b>If somebody reads while orders run</b>, he may see what is not so. Orders seen half done: "
-        f"{'; '.join(told(one, it) for one, it in seen.items())}. By a saga nobody can tell from a database "
-        "what is not over yet; by two- and three-phase commit a reader who asks what is prepared can."
+        f"{'; '.join(told(one, it) for one, it in seen.items())}.{why}"
     )
 
 
@@ -132,8 +135,10 @@ def _participant_death(report: Report) -> str:
     found = _measured(report, "participant-dies")
     if not found:
         return ""
-    told = ", ".join(f"{one} {number(it.recovery_s)}" for one, it in found.items())
-    return (
-        f" <b>If a participant dies</b>, seconds until all had ended: {told}. A saga's next step waits until "
-        "Kafka has missed the dead; the others are called over HTTP, and the other replica answers."
-    )
+    took = {one: it.recovery_s for one, it in found.items()}
+    told = ", ".join(f"{one} {number(seconds)}" for one, seconds in took.items())
+    why = (
+        " A saga's next step waits until Kafka has missed the dead; the others are called over HTTP, and the "
+        "other replica answers."
+    ) * (took.get(SAGA) == max(took.values()))
+    return f" <b>If a participant dies</b>, seconds until all had ended: {told}.{why}"

@@ -1,20 +1,26 @@
 """`result.json`: what was measured, cell by cell, and the few numbers that follow from it."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
 
+from lab.anomalies.counts import READERS
 from lab.compare.plan import SKEW, Cell, Goods, Kind
+from lab.crash.loss import AWAY_S
 from lab.kept import machine
+from lab.processes import PYTHON
 from lab.state import Trouble
+from lab.stats import SHARES
 from lab.workload import PROTOCOLS
 
 RESULT, PAGE, SCHEMA_FILE = "result.json", "index.html", "schema.json"
-SCHEMA = 2
+SCHEMA = 3
+ALL = "all"
+"""Of the parts, the databases, the senders: together."""
 
 
 def of_the_schema(words: str) -> msgspec.Meta:
@@ -42,12 +48,16 @@ Costs = Annotated[
     dict[str, dict[str, float]],
     of_the_schema(
         "of an order: kind, then database, or who sends the messages; `all` together. What orders share "
-        "is divided"
+        "is divided. `commits`: what Postgres counts as committed transactions, those that only read "
+        "included; preparing one counts nothing, and committing it afterwards does"
     ),
 ]
 Timeline = Annotated[
     list[int],
-    of_the_schema("orders answered for good in each half second; the loss is after one second"),
+    of_the_schema(
+        "orders answered for good in each half second; after one second the fault is set, and the next "
+        "order at that step meets it"
+    ),
 ]
 Torn = Annotated[
     dict[str, int],
@@ -56,33 +66,40 @@ Torn = Annotated[
         "leaves out what is still prepared anywhere"
     ),
 ]
+Recovery = Annotated[
+    float,
+    of_the_schema(
+        "from the death until what was under way then had ended; with all coordinators away that includes "
+        f"the {AWAY_S:.0f} s of their absence; in `participant-away` it is from the return"
+    ),
+]
+Orders = Annotated[int, of_the_schema("that were asked for; where somebody dies, those that were accepted")]
 
 
 class Measured(msgspec.Struct, omit_defaults=True):
     """A cell and its figures; those that its kind does not have are left out."""
 
-    cell: Cell
-    seconds: Annotated[float, of_the_schema("that the cell took")]
-    orders: int = 0
-    confirmed: int = 0
-    refused: int = 0
-    unfinished: int = 0
+    cell: Annotated[Cell, of_the_schema("what was measured")]
+    seconds: Annotated[float, of_the_schema("that the cell took, with all that prepares it")]
+    stack: Annotated[str, of_the_schema("where: the system identifier of the order service's Postgres")] = ""
+    orders: Orders = 0
+    confirmed: Annotated[int, of_the_schema("of them")] = 0
+    refused: Annotated[int, of_the_schema("of them, by the business: no goods, no money")] = 0
+    unfinished: Annotated[int, of_the_schema("of them, long after the last was sent")] = 0
     retried: Annotated[int, of_the_schema("requests sent again, with the same key")] = 0
-    offered_per_s: Annotated[float, of_the_schema("0: a closed loop")] = 0.0
-    finished_per_s: float = 0.0
+    offered_per_s: Annotated[float, of_the_schema("orders that were due; 0: a closed loop")] = 0.0
+    finished_per_s: Annotated[float, of_the_schema("from the first order's start to the last one's end")] = (
+        0.0
+    )
+    timed: Annotated[int, of_the_schema("orders that `latency_ms` is of; others came in the lead")] = 0
     latency_ms: Latency = {}
     cpu_us: Cpu = {}
-    rss_mib: dict[str, float] = {}
+    rss_mib: Annotated[dict[str, float], of_the_schema("resident memory at the end, by part")] = {}
     cost: Costs = {}
     held_ms: Held = {}
     accepted: Annotated[int, of_the_schema("of `orders`, where none waits for its outcome")] = 0
     in_doubt_s: Annotated[float, of_the_schema("the longest that a transaction stood prepared")] = 0.0
-    recovery_s: Annotated[
-        float,
-        of_the_schema(
-            "from the loss until what was under way had ended; where somebody was away, from his return"
-        ),
-    ] = 0.0
+    recovery_s: Recovery = 0.0
     timeline: Timeline = []
     torn: Torn = {}
     dirty: Annotated[
@@ -93,21 +110,30 @@ class Measured(msgspec.Struct, omit_defaults=True):
 
 
 class Report(msgspec.Struct):
-    schema: int
-    began: str
-    machine: str
-    versions: dict[str, str]
-    command: str
-    seed: int
-    measured: list[Measured]
+    """A comparison. Rates are per second, latencies in milliseconds, memory in MiB, CPU in microseconds."""
+
+    schema: Annotated[int, of_the_schema("of this file")]
+    began: Annotated[str, of_the_schema("ISO 8601, UTC")]
+    machine: Annotated[str, of_the_schema("system, cores, processor, Python")]
+    versions: Annotated[dict[str, str], of_the_schema("of the servers; of `Tradeoff` its commit")]
+    command: Annotated[str, of_the_schema("that repeats it")]
+    seed: Annotated[int, of_the_schema("of who orders what, and when; round n has this one plus n")]
+    planned: Annotated[int, of_the_schema("cells")]
+    measured: Annotated[list[Measured], of_the_schema("in the order of time")]
     paired: Annotated[
         dict[str, dict[str, list[float]]],
         of_the_schema(
             "goods, then protocol: its peak divided by that of 2pc in the same round, for each round"
         ),
     ] = {}
-    audit_violations: Annotated[int | None, of_the_schema("when all was over; null: it is not")] = None
+    audits: Annotated[dict[str, int], of_the_schema("violations found, by `stack`, after its last cell")] = {}
+    audit_violations: Annotated[
+        int | None, of_the_schema("of all stacks together; null: one of them was not audited")
+    ] = None
 
+
+KEEPS_UP = 0.8
+"""Of what was offered is finished, the last order's own time included."""
 
 BASE = "2pc"
 """The textbook: what others are compared with, round by round."""
@@ -121,9 +147,9 @@ class Spread(NamedTuple):
     most: float
 
 
-def begun(command: str, seed: int, versions: dict[str, str]) -> Report:
+def begun(command: str, seed: int, versions: dict[str, str], planned: int = 0) -> Report:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(SCHEMA, now, machine(), versions, command, seed, [])
+    return Report(SCHEMA, now, machine(), versions, command, seed, planned, [])
 
 
 def read(path: Path) -> Report:
@@ -132,11 +158,29 @@ def read(path: Path) -> Report:
         found = msgspec.json.decode(path.read_bytes(), type=Report)
     except FileNotFoundError:
         raise Trouble(f"There is no {path}.") from None
+    except OSError as error:
+        raise Trouble(f"{path} cannot be read: {error.strerror}.") from None
     except msgspec.MsgspecError as error:
         raise Trouble(f"{path} is not a comparison: {error}.") from None
     if found.schema != SCHEMA:
         raise Trouble(f"{path} has schema {found.schema}; this is {SCHEMA}.")
+    for one in found.measured:
+        if missing := _missing(one):
+            raise Trouble(f"{path} is not a comparison: {one.cell} has no {missing}.")
     return found
+
+
+def _missing(one: Measured) -> str:
+    """What each table of figures has, if it is there at all."""
+    tables: list[tuple[Mapping[str, object], Iterable[str]]] = [
+        (one.latency_ms, SHARES),
+        (one.cpu_us, [ALL]),
+        (one.rss_mib, [PYTHON]),
+        (one.torn, READERS),
+        *((table, SHARES) for table in one.held_ms.values()),
+        *((table, [ALL]) for table in one.cost.values()),
+    ]
+    return next((name for table, names in tables if table for name in names if name not in table), "")
 
 
 def left(report: Report, cells: Sequence[Cell]) -> list[Cell]:
@@ -145,8 +189,28 @@ def left(report: Report, cells: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in cells if cell not in done]
 
 
+def is_complete(report: Report) -> bool:
+    """Nothing is left to measure, or to measure again, or to audit."""
+    well = sum(not one.wrong for one in report.measured)
+    return well >= report.planned and report.audit_violations is not None
+
+
 def keep(report: Report, measured: Measured) -> None:
+    report.audits.pop(measured.stack, None)
+    report.audit_violations = None
     report.measured = [one for one in report.measured if one.cell != measured.cell] + [measured]
+
+
+def audited(report: Report, stack: str, violations: int) -> None:
+    """All that was measured on this stack is vouched for, or not."""
+    report.audits[stack] = violations
+    if {one.stack for one in report.measured} <= report.audits.keys():
+        report.audit_violations = sum(report.audits.values())
+
+
+def forget_all_but(report: Report, stack: str) -> None:
+    """What was measured on stacks that nobody has audited, and nobody can any more."""
+    report.measured = [one for one in report.measured if one.stack == stack or one.stack in report.audits]
 
 
 def of(
@@ -190,6 +254,20 @@ def latency(report: Report, protocol: str, level: float, share: str, kind: Kind 
     return spread(one.latency_ms[share] for one in of(report, kind, protocol, level=level) if one.latency_ms)
 
 
+def offered(report: Report, protocol: str, level: float) -> Spread | None:
+    """Orders a second, in an open loop."""
+    return spread(one.offered_per_s for one in of(report, "rate", protocol, level=level))
+
+
+def behind(report: Report) -> list[Measured]:
+    """Open loops in which the orders piled up: their latency is that of the queue."""
+    return [
+        one
+        for one in report.measured
+        if not one.wrong and one.latency_ms and 0 < one.finished_per_s < KEEPS_UP * one.offered_per_s
+    ]
+
+
 def held(report: Report, protocol: str, level: float, what: str, share: str) -> Spread | None:
     runs = of(report, "rate", protocol, level=level)
     return spread(one.held_ms[what][share] for one in runs if what in one.held_ms)
@@ -199,5 +277,5 @@ def of_an_order(report: Report, protocol: str, kind: str) -> Spread | None:
     """At the peak: `cpu` in microseconds; `messages`; `commits`, `wal_bytes`, `fsyncs` of all databases."""
     peaks = of(report, "peak", protocol)
     if kind == "cpu":
-        return spread(one.cpu_us["all"] for one in peaks if one.cpu_us)
-    return spread(one.cost[kind]["all"] for one in peaks if kind in one.cost)
+        return spread(one.cpu_us[ALL] for one in peaks if one.cpu_us)
+    return spread(one.cost[kind][ALL] for one in peaks if kind in one.cost)

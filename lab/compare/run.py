@@ -19,32 +19,37 @@ from lab.bench import CLIENT, Options, measure
 from lab.compare import report as reports
 from lab.compare.accepted import Away, offer, outcomes, without_participant
 from lab.compare.costs import costs, per_order
-from lab.compare.plan import DEATHS, HARDSHIPS, READ_RATE, SKEW, Cell, loss, troubles
+from lab.compare.plan import DEATHS, FEW, HARDSHIPS, MANY, READ_RATE, SKEW, Cell, loss, troubles
 from lab.compare.report import Measured, Report
 from lab.compare.traces import held_ms, journals, messages
 from lab.crash.crash import crash
+from lab.databases import connected
 from lab.faults import Faults
 from lab.processes import PYTHON
 from lab.state import Stack, Trouble
+from lab.stats import summary
 from lab.workload import Orders, from_now_on
 
-IN_FLIGHT = {"saga": 1024, "2pc-group": 1024}
-ALONE_IN_FLIGHT = 256
-"""What fills the batches of the first two, and keeps busy those whose orders are each a transaction."""
+IN_FLIGHT = {"saga": MANY, "2pc-group": MANY}
 
 PILOT = {"saga": 2_000, "2pc-group": 2_000}
 ALONE_PILOT = 300
 """Orders from which the rate is guessed; they warm up what the cell needs, too."""
 
-SECONDS = 6.0
-FEWEST, MOST = 512, 20_000
-"""At least two for each that is in flight, or the start and the end are all there is."""
+SECONDS, LEAD_S = 6.0, 2.0
+"""For how long is measured, and for how long orders come at that rate before it is."""
+
+TURNS, MOST = 4, 20_000
+"""At least so many orders for each that is in flight, or the start and the end are all there is."""
 
 READ, READ_IN_FLIGHT = 600, 64
 """Ten seconds of orders for a reader to look at."""
 
 WAIT_S = 30
 NO_PEAK = "its peak went wrong"
+
+SAME = ("orders", "confirmed", "refused", "unfinished", "retried", "timed")
+"""What a measurement and its cell call by the same name."""
 
 Tell = Callable[[Measured, int, int, float], None]
 """Told of each cell: how many are measured, of how many, and about how many seconds are left."""
@@ -55,21 +60,36 @@ Arm = Callable[[bool], Native | None]
 
 
 def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack: Stack, arm: Arm) -> None:
-    """Measures what is left of these cells, and audits at the end."""
+    """Measures what is left of these cells, and audits at the end, or when it is interrupted.
+
+    What was measured on another stack that was never audited is measured again.
+    """
     prepare.seed_missing(stack)
+    where = uvloop.run(_identity(stack))
+    reports.forget_all_but(report, where)
     todo, began = reports.left(report, cells), time.monotonic()
-    for number, cell in enumerate(todo, 1):
-        started = time.monotonic()
-        measured = _measure(report, cell, stack, arm)
-        measured.wrong += asyncio.run(_at_rest(stack))
-        measured.seconds = round(time.monotonic() - started, 1)
-        reports.keep(report, measured)
-        report.paired = reports.paired(report)
-        kept.write(report, folder / reports.RESULT)
-        each = (time.monotonic() - began) / number
-        tell(measured, number, len(todo), each * (len(todo) - number))
-    report.audit_violations = uvloop.run(audit_stack(stack, 30.0)).violations
-    kept.write(report, folder / reports.RESULT)
+    try:
+        for number, cell in enumerate(todo, 1):
+            started = time.monotonic()
+            measured = _measure(report, cell, stack, arm)
+            measured.stack = where
+            measured.wrong += asyncio.run(_at_rest(stack))
+            measured.seconds = round(time.monotonic() - started, 1)
+            reports.keep(report, measured)
+            report.paired = reports.paired(report)
+            kept.write(report, folder / reports.RESULT)
+            each = (time.monotonic() - began) / number
+            tell(measured, number, len(todo), each * (len(todo) - number))
+    finally:
+        if any(one.stack == where for one in report.measured):
+            reports.audited(report, where, uvloop.run(audit_stack(stack, 30.0)).violations)
+            kept.write(report, folder / reports.RESULT)
+
+
+async def _identity(stack: Stack) -> str:
+    """What no two stacks have in common."""
+    async with connected(stack, ["order"]) as databases:
+        return str(await databases["order"].fetchval("SELECT system_identifier FROM pg_control_system()"))
 
 
 def _measure(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
@@ -81,7 +101,7 @@ def _measure(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
             return uvloop.run(_rate(report, cell, stack))
         case "acknowledged":
             return uvloop.run(_acknowledged(report, cell, stack))
-        case "slow" | "lossy":
+        case "armed" | "slow" | "lossy":
             with _faults(cell, stack):
                 return uvloop.run(_rate(report, cell, stack))
         case "readers":
@@ -106,7 +126,8 @@ async def _at_rest(stack: Stack) -> list[str]:
 async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
     """A closed loop, after a pilot that tells how many orders fill the time."""
     pilot = await _run(cell, stack, await _orders(cell, stack, PILOT.get(cell.protocol, ALONE_PILOT), seed))
-    count = int(min(max(pilot["finished_per_s"] * SECONDS, FEWEST), MOST))
+    fewest = TURNS * IN_FLIGHT.get(cell.protocol, FEW)
+    count = int(min(max(pilot["finished_per_s"] * SECONDS, fewest), MOST))
     work = await _orders(cell, stack, count, seed)
     before, since = await costs(stack), from_now_on()
     result = await _run(cell, stack, work)
@@ -124,7 +145,7 @@ async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
         return Measured(cell, 0.0, wrong=[NO_PEAK])
     work = await _orders(cell, stack, _count(rate), seed)
     since = from_now_on()
-    result = await _run(cell, stack, work, rate, seed)
+    result = await _run(cell, stack, work, rate, seed, LEAD_S)
     found = await journals(stack, since, cell.protocol)
     return _measured(cell, result, held_ms=held_ms(found, cell.protocol))
 
@@ -135,7 +156,7 @@ async def _acknowledged(report: Report, cell: Cell, stack: Stack) -> Measured:
     if not rate:
         return Measured(cell, 0.0, wrong=[NO_PEAK])
     work = await _orders(cell, stack, _count(rate), seed, wait_s=0)
-    offered = await offer(stack, work, rate, seed)
+    offered = await offer(stack, work, rate, seed, LEAD_S)
     ends = await outcomes(stack, offered.accepted)
     return Measured(
         cell,
@@ -143,7 +164,8 @@ async def _acknowledged(report: Report, cell: Cell, stack: Stack) -> Measured:
         orders=work.count,
         accepted=len(offered.accepted),
         offered_per_s=round(rate, 1),
-        latency_ms=offered.latency_ms if offered.accepted else {},
+        timed=len(offered.latencies_ms),
+        latency_ms=summary(offered.latencies_ms) if offered.latencies_ms else {},
         **_ended(len(offered.accepted), ends),
     )
 
@@ -155,7 +177,7 @@ def _share_of_peak(report: Report, cell: Cell) -> float:
 
 
 def _count(rate: float) -> int:
-    return int(max(rate * SECONDS, 30))
+    return int(max(rate * (LEAD_S + SECONDS), 30))
 
 
 def _ended(accepted: int, ends: Counter[str]) -> dict[str, Any]:
@@ -178,11 +200,20 @@ async def _orders(cell: Cell, stack: Stack, count: int, seed: int, wait_s: int =
 
 
 async def _run(
-    cell: Cell, stack: Stack, work: Orders, rate: float | None = None, seed: int = 1
+    cell: Cell, stack: Stack, work: Orders, rate: float | None = None, seed: int = 1, lead_s: float = 0.0
 ) -> dict[str, Any]:
     skew, products = SKEW[cell.goods]
-    in_flight = IN_FLIGHT.get(cell.protocol, ALONE_IN_FLIGHT)
-    options = Options(cell.protocol, work.count, in_flight, skew, products, rate, wait_s=WAIT_S, seed=seed)
+    options = Options(
+        cell.protocol,
+        work.count,
+        IN_FLIGHT.get(cell.protocol, FEW),
+        skew,
+        products,
+        rate,
+        wait_s=WAIT_S,
+        seed=seed,
+        lead_s=lead_s,
+    )
     return await measure(stack, work, options)
 
 
@@ -193,11 +224,12 @@ def _measured(cell: Cell, result: dict[str, Any], **more: Any) -> Measured:
     return Measured(
         cell,
         0.0,
-        **{name: result[name] for name in ("orders", "confirmed", "refused", "unfinished", "retried")},
+        **{name: result[name] for name in SAME},
         offered_per_s=round(result["rate"] or 0.0, 1),
         finished_per_s=result["finished_per_s"],
         latency_ms=result["latency_ms"],
-        cpu_us=cpu_us | {"all": parts} if parts else {},  # in containers nobody sees the others' processes
+        # In containers nobody sees the others' processes.
+        cpu_us=cpu_us | {reports.ALL: parts} if parts else {},
         rss_mib=result["rss_mib"],
         wrong=lost,
         **more,

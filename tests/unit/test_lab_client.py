@@ -204,6 +204,7 @@ async def test_an_open_loop_measures_from_the_intended_start() -> None:
     assert len(latencies) == 40
     # Only four connections: the tenth order could not even be sent, yet its clock ran from 0.1 s on.
     assert latencies[10] > 150
+    assert load.latencies_ms(lead_s=0.195) == latencies[20:], "those that were due before had no part in it"
 
 
 def test_every_request_names_its_key_customer_and_product() -> None:
