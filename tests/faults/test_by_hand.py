@@ -91,10 +91,16 @@ async def is_shown_with_whom_it_blocks(inside: httpx.AsyncClient, case: Held) ->
 
 
 async def is_named_and_cancelled(told: Told, shop: httpx.AsyncClient, case: Held) -> None:
-    trace = [entry["what"] for entry in (await shop.get(f"/orders/{case.order_id}/trace")).json()["entries"]]
-    assert f"an operator decides: aborted at inventory ({REASON})" in trace
-    assert "ended: committed, mixed: not by inventory" in trace
+    async def on_record() -> set[str]:
+        """The coordinator hears of it when all have answered, and that may be after nobody is in doubt."""
+        entries = (await shop.get(f"/orders/{case.order_id}/trace")).json()["entries"]
+        return wanted & {entry["what"] for entry in entries}
 
+    wanted = {
+        f"an operator decides: aborted at inventory ({REASON})",
+        "ended: committed, mixed: not by inventory",
+    }
+    await eventually(on_record, wanted)
     report = await audit_stack(told, bound_s=30.0)
     assert {(f.check, f.subject) for f in report.findings} == {(promises.PAID, case.order_id)}, (
         report.as_json()
