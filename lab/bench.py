@@ -21,7 +21,7 @@ from lab.history import Recorder
 from lab.screen import progress
 from lab.shop import ENDED
 from lab.state import Stack, Trouble
-from lab.stats import arrivals, summary
+from lab.stats import arrivals, drift, summary
 from lab.workload import BUSY, PRODUCTS, Orders, address
 
 WARM_UP = (200, 2_000)  # at least, at most; a tenth of the orders in between
@@ -133,7 +133,7 @@ def _outcomes(load: Load, work: Orders, lead_s: float) -> dict[str, Any]:
     confirmed, refused = (outcomes[verdict] for verdict in FINAL)
     finished = confirmed + refused
     ends = [load.ended[n] for n in range(work.count) if load.verdicts[n] in FINAL]
-    seconds = max(ends) - min(load.began) if ends else 0.0
+    seconds = max(ends) - min(filter(None, load.began)) if ends else 0.0
     if work.complaint or (load.broken and not finished):
         raise Trouble(f"The shop answered what it should not: {work.complaint or load.broken}")
     latencies = load.latencies_ms(lead_s=lead_s)
@@ -147,6 +147,7 @@ def _outcomes(load: Load, work: Orders, lead_s: float) -> dict[str, Any]:
         "finished_per_s": round(finished / seconds, 1) if seconds else 0.0,
         "floor_per_s": None,
         "timed": len(latencies),
+        "drift": drift(latencies),
         "latency_ms": summary(latencies),
         "audit_violations": None,
     }

@@ -195,7 +195,7 @@ class Load:
         self, of: Container[int] = (Verdict.CONFIRMED, Verdict.REFUSED), lead_s: float = 0.0
     ) -> list[float]:
         """Of the jobs with such an answer that began `lead_s` after the first or later."""
-        since = min(self.began, default=0.0) + lead_s
+        since = min(filter(None, self.began), default=0.0) + lead_s  # who never began has 0
         known = (n for n in range(self.count) if self.verdicts[n] in of and self.began[n] >= since)
         return [1000 * (self.ended[n] - self.began[n]) for n in known]
 
@@ -256,10 +256,10 @@ class Load:
 
     def _again(self, job: int, after_s: float) -> None:
         self.tries[job] += 1
-        self.retried += 1
         if self.tries[job] >= self.most_tries:
             self._finish(job, Verdict.FAILED)
             return
+        self.retried += 1
 
         def send() -> None:
             self._ready.append(job)

@@ -21,6 +21,16 @@ def summary(values: Sequence[float]) -> dict[str, float]:
     return {name: round(percentile(ordered, share), 2) for name, share in SHARES.items()}
 
 
+def drift(values: Sequence[float]) -> float:
+    """The median of the last third of them divided by the first third's; 0 of few.
+
+    Of the latencies of an open loop, in the order of their starts: well above 1, and work piles up.
+    """
+    third = len(values) // 3
+    first, last = (percentile(sorted(part), 0.5) for part in (values[:third], values[len(values) - third :]))
+    return round(last / first, 2) if first else 0.0
+
+
 def slices(moments: Sequence[float], width: float) -> list[int]:
     """How many of them are in each slice of this width from zero, until the last that has any."""
     counted = Counter(int(moment // width) for moment in moments)

@@ -39,7 +39,7 @@ class Away(NamedTuple):
     outcomes: Counter[str]
     in_doubt_s: float
     recovery_s: float
-    """From its being back until all had ended."""
+    """From the start of its new processes until all had ended."""
 
 
 async def offer(stack: Stack, work: Orders, rate: float, seed: int, lead_s: float = 0.0) -> Offered:
@@ -83,11 +83,10 @@ async def without_participant(native: Native, stack: Stack, protocol: str, seed:
             await asyncio.to_thread(native.supervisor.stop, *gone)
             offered = await offer(stack, work, AWAY_RATE, seed)
         finally:
+            back = time.monotonic()
             for name in gone:
                 await asyncio.to_thread(native.supervisor.start, name)
-        for name in gone:
-            await asyncio.to_thread(native.wait_ready, name)
-        back = time.monotonic()
         ends = await outcomes(stack, offered.accepted)
         recovery_s = time.monotonic() - back
+        await asyncio.to_thread(native.wait_ready, *gone)
     return Away(work.count, len(offered.accepted), ends, round(doubts.longest_s, 2), round(recovery_s, 2))

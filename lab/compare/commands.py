@@ -51,7 +51,7 @@ def compare_command(
         old = report.read(against) if against else None
         extent = "--short" if short else f"--rounds {rounds}"
         command = " ".join(["tradeoff compare", *(["--own"] if own else []), extent, f"--seed {seed}"])
-        filled = _begun(out_folder / report.RESULT, command) if resume else None
+        filled = begun(out_folder / report.RESULT, command) if resume else None
         if not filled or not report.is_complete(filled):
             with stack_of(own=True) if own else nullcontext((load(), native_if_any())) as found:
                 cells = partial(plan.plan, rounds, short=short)
@@ -59,10 +59,16 @@ def compare_command(
     view.show(filled, str(out_folder / report.PAGE))
     if old:
         view.show_against(filled, old)
-    raise typer.Exit(VIOLATED if filled.audit_violations or any(one.wrong for one in filled.measured) else 0)
+    raise typer.Exit(exit_code(filled))
 
 
-def _begun(path: Path, command: str) -> report.Report:
+def exit_code(filled: report.Report) -> int:
+    """Whether all was well, and is known to be."""
+    well = filled.audit_violations == 0 and not any(one.wrong for one in filled.measured)
+    return 0 if well else VIOLATED
+
+
+def begun(path: Path, command: str) -> report.Report:
     """Raises Trouble, if it cannot be gone on with."""
     found = report.read(path)
     if found.command != command:
@@ -73,7 +79,7 @@ def _begun(path: Path, command: str) -> report.Report:
 
 
 def _filled(
-    begun: report.Report | None,
+    old: report.Report | None,
     command: str,
     seed: int,
     planned: Callable[..., list[plan.Cell]],
@@ -84,7 +90,9 @@ def _filled(
     own: bool,
 ) -> report.Report:
     cells = planned(faults=own or (its is not None and _takes_faults(stack)))
-    filled = begun or report.begun(command, seed, uvloop.run(_versions(stack)), len(cells))
+    versions = uvloop.run(_versions(stack))
+    filled = old or report.begun(command, seed, versions, len(cells))
+    must_be_with(filled, versions)
 
     def armed(wanted: bool) -> Native | None:
         if own and its:
@@ -98,6 +106,16 @@ def _filled(
             for name, text in files(filled).items():
                 (folder / name).write_text(text, encoding="utf-8")
     return filled
+
+
+def must_be_with(filled: report.Report, versions: dict[str, str]) -> None:
+    """Or it would be a comparison of different code. Raises Trouble."""
+
+    def told(some: dict[str, str]) -> str:
+        return ", ".join(f"{name} {version}" for name, version in some.items())
+
+    if filled.versions != versions:
+        raise Trouble(f"That one was begun with {told(filled.versions)}; this is {told(versions)}.")
 
 
 def _writable(folder: Path) -> None:

@@ -47,7 +47,7 @@ def away(report: Report) -> str:
         "confirmed in the end": lambda one: one.confirmed,
         "refused in the end": lambda one: one.refused,
         "longest in doubt, seconds": lambda one: one.in_doubt_s,
-        "all ended so many seconds after its return": lambda one: one.recovery_s,
+        "all ended, seconds after it was started again": lambda one: one.recovery_s,
     }
     rows = [
         (one, *(number(value(it)) for value in figures.values()))

@@ -78,13 +78,13 @@ def pictures(report: Report) -> dict[str, str]:
 
 def _verdict(report: Report) -> str:
     wrong = [f"{one.cell}: {'; '.join(one.wrong)}" for one in report.measured if one.wrong]
+    said = "".join(f"<li>{escape(words)}</li>" for words in wrong)
     if report.audit_violations is None or len(report.measured) < report.planned:
         told = f"{len(report.measured)} of {report.planned} runs" if report.planned else "nothing yet"
         audit = "no audit yet" if report.audit_violations is None else f"{report.audit_violations} violations"
-        return f"<strong>It is not finished: {told}, {audit}.</strong>"
+        return f"<strong>It is not finished: {told}, {audit}.</strong><ul>{said}</ul>"
     if wrong or report.audit_violations:
         told = f"{report.audit_violations} violations; {len(wrong)} runs went wrong, and do not count below."
-        said = "".join(f"<li>{escape(words)}</li>" for words in wrong)
         return f'<strong class="bad">{told}</strong><ul>{said}</ul>'
     return "The audit afterwards found no violation."
 
@@ -142,10 +142,10 @@ def _latency(report: Report) -> str:
 
 def _behind(report: Report) -> str:
     told = "; ".join(
-        f"{one.cell} ({number(one.finished_per_s)} of {number(one.offered_per_s)} a second)"
+        f"{one.cell} (at the end {number(one.drift)} times as long as at the beginning)"
         for one in reports.behind(report)
     )
-    words = "Did not keep up with what was offered, so that the latency is mostly that of the queue"
+    words = "Orders piled up, so that the latency is that of the queue, and of how long it grew"
     return f"<p>{words}: {escape(told)}.</p>" if told else ""
 
 

@@ -149,10 +149,10 @@ def loss(cell: Cell) -> Row:
     return Row(cell.protocol, f"payment@{at}", "restart")
 
 
-def troubles(cell: Cell) -> dict[str, list[dict[str, object]]]:
+def troubles(cell: Cell, seed: int) -> dict[str, list[dict[str, object]]]:
     """The faults of the `slow` and `lossy` cells, by role."""
     saga = cell.protocol == SAGA
-    some: dict[str, object] = {"times": None, "share": LOST}
+    some: dict[str, object] = {"times": None, "share": LOST, "seed": seed}
     match cell.kind:
         case "slow":
             at = "before-save:order.charge" if saga else "before-work"

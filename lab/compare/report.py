@@ -70,7 +70,7 @@ Recovery = Annotated[
     float,
     of_the_schema(
         "from the death until what was under way then had ended; with all coordinators away that includes "
-        f"the {AWAY_S:.0f} s of their absence; in `participant-away` it is from the return"
+        f"the {AWAY_S:.0f} s of their absence; in `participant-away` from the start of the new processes"
     ),
 ]
 Orders = Annotated[int, of_the_schema("that were asked for; where somebody dies, those that were accepted")]
@@ -92,6 +92,12 @@ class Measured(msgspec.Struct, omit_defaults=True):
         0.0
     )
     timed: Annotated[int, of_the_schema("orders that `latency_ms` is of; others came in the lead")] = 0
+    drift: Annotated[
+        float,
+        of_the_schema(
+            "of an open loop: median latency of the last third of them, by that of the first third"
+        ),
+    ] = 0.0
     latency_ms: Latency = {}
     cpu_us: Cpu = {}
     rss_mib: Annotated[dict[str, float], of_the_schema("resident memory at the end, by part")] = {}
@@ -132,8 +138,8 @@ class Report(msgspec.Struct):
     ] = None
 
 
-KEEPS_UP = 0.8
-"""Of what was offered is finished, the last order's own time included."""
+PILES_UP = 2.0
+"""Of `drift`."""
 
 BASE = "2pc"
 """The textbook: what others are compared with, round by round."""
@@ -260,12 +266,8 @@ def offered(report: Report, protocol: str, level: float) -> Spread | None:
 
 
 def behind(report: Report) -> list[Measured]:
-    """Open loops in which the orders piled up: their latency is that of the queue."""
-    return [
-        one
-        for one in report.measured
-        if not one.wrong and one.latency_ms and 0 < one.finished_per_s < KEEPS_UP * one.offered_per_s
-    ]
+    """Open loops in which orders piled up: their latency is that of the queue, and of how long it grew."""
+    return [one for one in report.measured if not one.wrong and one.drift > PILES_UP]
 
 
 def held(report: Report, protocol: str, level: float, what: str, share: str) -> Spread | None:

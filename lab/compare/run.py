@@ -2,32 +2,33 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvloop
 
+from infra.native import Failure
 from infra.native import Stack as Native
 from lab import kept, prepare
 from lab.anomalies.run import anomalies
 from lab.at_rest import all_ended, left_prepared
 from lab.audit.run import audit_stack
-from lab.bench import CLIENT, Options, measure
+from lab.bench import Options, measure
+from lab.compare import figures
 from lab.compare import report as reports
-from lab.compare.accepted import Away, offer, outcomes, without_participant
+from lab.compare.accepted import offer, outcomes, without_participant
 from lab.compare.costs import costs, per_order
 from lab.compare.plan import DEATHS, FEW, HARDSHIPS, MANY, READ_RATE, SKEW, Cell, loss, troubles
 from lab.compare.report import Measured, Report
 from lab.compare.traces import held_ms, journals, messages
 from lab.crash.crash import crash
-from lab.databases import connected
+from lab.databases import LOST, connected
 from lab.faults import Faults
-from lab.processes import PYTHON
 from lab.state import Stack, Trouble
-from lab.stats import summary
+from lab.stats import drift, summary
 from lab.workload import Orders, from_now_on
 
 IN_FLIGHT = {"saga": MANY, "2pc-group": MANY}
@@ -48,9 +49,6 @@ READ, READ_IN_FLIGHT = 600, 64
 WAIT_S = 30
 NO_PEAK = "its peak went wrong"
 
-SAME = ("orders", "confirmed", "refused", "unfinished", "retried", "timed")
-"""What a measurement and its cell call by the same name."""
-
 Tell = Callable[[Measured, int, int, float], None]
 """Told of each cell: how many are measured, of how many, and about how many seconds are left."""
 
@@ -68,10 +66,12 @@ def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack:
     where = uvloop.run(_identity(stack))
     reports.forget_all_but(report, where)
     todo, began = reports.left(report, cells), time.monotonic()
+    if todo and (wrong := asyncio.run(_at_rest(stack))):
+        raise Trouble(f"This stack is not well to begin with: {wrong[0]}")
     try:
         for number, cell in enumerate(todo, 1):
             started = time.monotonic()
-            measured = _measure(report, cell, stack, arm)
+            measured = _measured_or_not(report, cell, stack, arm)
             measured.stack = where
             measured.wrong += asyncio.run(_at_rest(stack))
             measured.seconds = round(time.monotonic() - started, 1)
@@ -92,6 +92,14 @@ async def _identity(stack: Stack) -> str:
         return str(await databases["order"].fetchval("SELECT system_identifier FROM pg_control_system()"))
 
 
+def _measured_or_not(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
+    """What fails is on record; the other cells have their turn."""
+    try:
+        return _measure(report, cell, stack, arm)
+    except (Trouble, Failure, httpx.HTTPError, *LOST) as error:
+        return Measured(cell, 0.0, wrong=[str(error) or repr(error)])
+
+
 def _measure(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
     native = arm(cell.kind in (*HARDSHIPS, *DEATHS))
     match cell.kind:
@@ -102,25 +110,28 @@ def _measure(report: Report, cell: Cell, stack: Stack, arm: Arm) -> Measured:
         case "acknowledged":
             return uvloop.run(_acknowledged(report, cell, stack))
         case "armed" | "slow" | "lossy":
-            with _faults(cell, stack):
+            with _faults(cell, stack, report.seed):
                 return uvloop.run(_rate(report, cell, stack))
         case "readers":
-            return _readers(cell, stack, report.seed)
+            seen = anomalies(stack, cell.protocol, READ, READ_IN_FLIGHT, report.seed, READ_RATE)
+            return figures.of_readers(cell, seen)
         case "participant-away":
             assert native, "without it no faults are planned"
-            return _absent(cell, asyncio.run(without_participant(native, stack, cell.protocol, report.seed)))
+            return figures.of_absence(
+                cell, asyncio.run(without_participant(native, stack, cell.protocol, report.seed))
+            )
         case _:
             assert native, "without it no faults are planned"
-            return _lost(cell, asyncio.run(crash(native, stack, loss(cell))))
+            return figures.of_loss(cell, asyncio.run(crash(native, stack, loss(cell))))
 
 
 async def _at_rest(stack: Stack) -> list[str]:
     """What does not end although nobody orders any more. The next cell shall not pay for this one."""
     try:
         await all_ended(stack)
-    except Trouble as trouble:
-        return [str(trouble)]
-    return await left_prepared(stack)
+        return await left_prepared(stack)
+    except (Trouble, *LOST) as error:
+        return [str(error) or repr(error)]
 
 
 async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
@@ -135,7 +146,7 @@ async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
     found = await journals(stack, since, cell.protocol)
     if found:
         cost["messages"] = messages(found)
-    return _measured(cell, result, cost=cost, held_ms=held_ms(found, cell.protocol))
+    return figures.of_load(cell, result, cost=cost, held_ms=held_ms(found, cell.protocol))
 
 
 async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
@@ -147,7 +158,7 @@ async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
     since = from_now_on()
     result = await _run(cell, stack, work, rate, seed, LEAD_S)
     found = await journals(stack, since, cell.protocol)
-    return _measured(cell, result, held_ms=held_ms(found, cell.protocol))
+    return figures.of_load(cell, result, held_ms=held_ms(found, cell.protocol))
 
 
 async def _acknowledged(report: Report, cell: Cell, stack: Stack) -> Measured:
@@ -165,8 +176,9 @@ async def _acknowledged(report: Report, cell: Cell, stack: Stack) -> Measured:
         accepted=len(offered.accepted),
         offered_per_s=round(rate, 1),
         timed=len(offered.latencies_ms),
+        drift=drift(offered.latencies_ms),
         latency_ms=summary(offered.latencies_ms) if offered.latencies_ms else {},
-        **_ended(len(offered.accepted), ends),
+        **figures.ended(len(offered.accepted), ends),
     )
 
 
@@ -178,17 +190,6 @@ def _share_of_peak(report: Report, cell: Cell) -> float:
 
 def _count(rate: float) -> int:
     return int(max(rate * (LEAD_S + SECONDS), 30))
-
-
-def _ended(accepted: int, ends: Counter[str]) -> dict[str, Any]:
-    """All that was accepted has to end."""
-    unfinished = accepted - ends["CONFIRMED"] - ends["REFUSED"]
-    return {
-        "confirmed": ends["CONFIRMED"],
-        "refused": ends["REFUSED"],
-        "unfinished": unfinished,
-        "wrong": [f"{unfinished} orders did not finish"] * bool(unfinished),
-    }
 
 
 async def _orders(cell: Cell, stack: Stack, count: int, seed: int, wait_s: int = WAIT_S) -> Orders:
@@ -217,67 +218,9 @@ async def _run(
     return await measure(stack, work, options)
 
 
-def _measured(cell: Cell, result: dict[str, Any], **more: Any) -> Measured:
-    cpu_us = result["cpu_us_per_order"]
-    parts = sum(spent for name, spent in cpu_us.items() if name not in (PYTHON, CLIENT))
-    lost = [f"{result['unfinished']} orders did not finish"] * bool(result["unfinished"])
-    return Measured(
-        cell,
-        0.0,
-        **{name: result[name] for name in SAME},
-        offered_per_s=round(result["rate"] or 0.0, 1),
-        finished_per_s=result["finished_per_s"],
-        latency_ms=result["latency_ms"],
-        # In containers nobody sees the others' processes.
-        cpu_us=cpu_us | {reports.ALL: parts} if parts else {},
-        rss_mib=result["rss_mib"],
-        wrong=lost,
-        **more,
-    )
-
-
-def _readers(cell: Cell, stack: Stack, seed: int) -> Measured:
-    seen = anomalies(stack, cell.protocol, READ, READ_IN_FLIGHT, seed, READ_RATE)
-    excluded = [f"{seen['violations']} reads that {cell.protocol} excludes"] * bool(seen["violations"])
-    readers = seen["readers"]
-    return Measured(
-        cell,
-        0.0,
-        **{name: seen[name] for name in ("orders", "confirmed", "refused", "unfinished", "reads")},
-        torn={name: reader["fractured"]["orders"] for name, reader in readers.items()},
-        dirty=readers["coordinated"]["dirty"]["orders"],
-        wrong=excluded,
-    )
-
-
-def _absent(cell: Cell, away: Away) -> Measured:
-    return Measured(
-        cell,
-        0.0,
-        orders=away.asked,
-        accepted=away.accepted,
-        in_doubt_s=away.in_doubt_s,
-        recovery_s=away.recovery_s,
-        **_ended(away.accepted, away.outcomes),
-    )
-
-
-def _lost(cell: Cell, result: Any) -> Measured:
-    return Measured(
-        cell,
-        0.0,
-        orders=result.acknowledged,
-        retried=result.repeated,
-        in_doubt_s=result.in_doubt_s,
-        recovery_s=result.recovery_s,
-        timeline=result.timeline,
-        wrong=result.wrong,
-    )
-
-
 @contextmanager
-def _faults(cell: Cell, stack: Stack) -> Iterator[None]:
+def _faults(cell: Cell, stack: Stack, seed: int) -> Iterator[None]:
     with Faults(stack) as faults:
-        for role, some in troubles(cell).items():
+        for role, some in troubles(cell, seed).items():
             faults.put(role, *some)
         yield

@@ -1,8 +1,9 @@
 """Chores that forget old rows, a little at a time, at a cost that does not grow with the table.
 
-None of them looks at more than `AT_ONCE` rows, and none needs an index that the table does not have anyhow.
-Where a key is in order of time, the old rows are a range of it, which `Sweep` walks through; where it is not,
-`PageByPage` walks through the table itself. Where they are is kept in memory: another replica begins anew.
+None of them looks at more than `AT_ONCE` rows, or `PAGES_AT_ONCE` pages, and none needs an index that the
+table does not have anyhow. Where a key is in order of time, the old rows are a range of it, which `Sweep`
+walks through; where it is not, `PageByPage` walks through the table itself. Where they are is kept in memory:
+another replica begins anew.
 """
 
 import time
@@ -25,8 +26,8 @@ log = structlog.get_logger()
 AT_ONCE = 500
 """Rows: a few milliseconds of work, so that nobody waits for it."""
 
-PAGES_AT_ONCE = 100
-"""Of a table's file: two thousand rows or less."""
+PAGES_AT_ONCE = 25
+"""Of a table's file: as many rows, of those that are gone through so."""
 
 FRESH_S = 2.0
 """For so long an answer about what is needed holds: of what is that old, nothing begins to be needed."""

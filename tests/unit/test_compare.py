@@ -1,5 +1,6 @@
 """The comparison without a stack: what is measured in which order, what is kept, and what the page says."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 from lab import kept
 from lab.compare import report as reports
 from lab.compare import view
+from lab.compare.chart import number
 from lab.compare.plan import ABSENCES, DEATHS, HARDSHIPS, Cell, loss, plan, troubles
 from lab.compare.report import Spread
-from lab.crash.rows import every
+from lab.crash.rows import every, points
 from lab.state import Trouble
 from lab.workload import PROTOCOLS
+from services.contract.commit import PARTICIPANTS
 from tests.unit.compared import filled, measured
 
 
@@ -46,12 +49,17 @@ def test_who_dies_is_a_row_of_the_table_of_crashes(protocol: str, kind: Any) -> 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_hardship_is_for_each_protocol_what_hurts_it(protocol: str) -> None:
-    assert not troubles(Cell("armed", protocol)), "what the others are compared with"
-    for kind in HARDSHIPS[1:]:
-        assert troubles(Cell(kind, protocol))
-        assert all(
-            fault["times"] is None for some in troubles(Cell(kind, protocol)).values() for fault in some
-        )
+    assert not troubles(Cell("armed", protocol), 7), "what the others are compared with"
+    [(role, [slow])] = troubles(Cell("slow", protocol), 7).items()
+    assert (role, slow["what"], slow["seconds"], slow["times"]) == ("payment", "slow", 0.2, None)
+    assert str(slow["at"]) in points(protocol)
+    [(role, lossy)] = troubles(Cell("lossy", protocol), 7).items()
+    assert role == "orchestrator"
+    assert {(fault["share"], fault["times"], fault["seed"]) for fault in lossy} == {(0.02, None, 7)}
+    to = {None} if protocol == "saga" else {*PARTICIPANTS}
+    kinds = ("drop-message", "duplicate-message") if protocol == "saga" else ("drop-request", "duplicate")
+    told = [(fault["what"], fault.get("to")) for fault in lossy]
+    assert sorted(told, key=str) == sorted(itertools.product(kinds, to), key=str)
 
 
 def test_what_is_measured_is_not_measured_again_but_what_went_wrong_is() -> None:
@@ -108,6 +116,28 @@ def test_the_middle_of_the_rounds_is_one_that_was_measured() -> None:
     assert reports.spread([4.0, 1.0]) == Spread(1.0, 1.0, 4.0)
     assert reports.spread([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
     assert reports.spread([]) is None
+
+
+def test_the_terminal_shows_each_figure_under_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    report = filled(1)
+    view.show(report, "somewhere")
+    said = capsys.readouterr().out
+    for protocol in PROTOCOLS:
+        peaks = [reports.peak(report, protocol, goods) for goods in ("uniform", "zipf", "hot")]
+        [at_70] = reports.of(report, "rate", protocol, level=0.7)
+        [died] = reports.of(report, "coordinator-dies", protocol)
+        wanted = [
+            protocol,
+            *(number(one.median) for one in peaks if one),
+            f"{number(at_70.latency_ms['p50'])} / {number(at_70.latency_ms['p99'])}",
+            f"{died.in_doubt_s:.1f} / {died.recovery_s:.1f}",
+        ]
+        [line] = [line for line in said.splitlines() if line.split()[:1] == [protocol]]
+        assert re.split(r" {2,}", line.strip()) == wanted
+    assert "audit: no violation" in said
+    report.audit_violations = None
+    view.show(report, "somewhere")
+    assert "not audited" in capsys.readouterr().out
 
 
 def test_against_another_one_is_said_what_changed_and_what_is_not_alike(

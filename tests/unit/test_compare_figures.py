@@ -118,7 +118,7 @@ TABLES: dict[str, dict[str, Of]] = {
         "confirmed in the end": lambda it: it.confirmed,
         "refused in the end": lambda it: it.refused,
         "longest in doubt, seconds": lambda it: it.in_doubt_s,
-        "all ended so many seconds after its return": lambda it: it.recovery_s,
+        "all ended, seconds after it was started again": lambda it: it.recovery_s,
     },
     "readers": {
         "looks": lambda it: it.reads,
@@ -139,6 +139,29 @@ def test_the_tables_name_each_figure_rightly() -> None:
         assert table[1:] == [
             [it.cell.protocol, *(number(value(it)) for value in columns.values())] for it in runs
         ]
+
+
+def test_peaks_beside_one_another_are_of_the_same_round() -> None:
+    report = filled(rounds=3)
+    report.paired["uniform"]["saga"] = [5.0, 3.0, 4.0]
+    [table] = [
+        cells(table)
+        for table in re.findall(r"<table>.*?</table>", page(report), flags=re.DOTALL)
+        if "in the same round" in table
+    ]
+    assert table[0] == ["so many times as fast as 2pc in the same round", *PROTOCOLS]
+    assert table[1][1] == "4 (3 to 5)"
+    assert table[1][0] == "1,000 products, each as likely"
+
+
+def test_who_was_told_to_come_again_later_is_told_of() -> None:
+    report = filled(rounds=1)
+    told = ", ".join(
+        f"{it.cell.protocol} {number(it.accepted)} of {number(it.orders)}"
+        for it in report.measured
+        if it.cell.kind == "acknowledged"
+    )
+    assert f"have no part in it: {told}." in page(report)
 
 
 def test_every_run_is_in_the_last_table() -> None:

@@ -51,13 +51,13 @@ def test_every_number_of_the_page_is_in_the_result() -> None:
     assert {one for one in shown if one not in known} == set()
 
 
-def test_who_did_not_keep_up_is_named() -> None:
+def test_where_orders_piled_up_is_named() -> None:
     report = filled(rounds=1)
-    assert "Did not keep up" not in page(report)
+    assert "piled up" not in page(report)
     one = next(one for one in report.measured if one.cell.kind == "rate")
-    one.finished_per_s = one.offered_per_s / 2
-    words = f"{one.cell} ({number(one.finished_per_s)} of {number(one.offered_per_s)} a second)"
-    assert f"the latency is mostly that of the queue: {words}." in page(report)
+    one.drift = 2.6
+    words = f"{one.cell} (at the end 2.6 times as long as at the beginning)"
+    assert f"of the queue, and of how long it grew: {words}." in page(report)
 
 
 @pytest.mark.parametrize(("rounds", "words"), [(1, "One round:"), (2, "2 rounds"), (3, "3 rounds")])
@@ -115,7 +115,12 @@ def test_the_page_fetches_nothing_and_runs_nothing() -> None:
 
 def test_a_page_of_what_is_not_finished_says_so() -> None:
     text = page(reports.begun("tradeoff compare", 1, {}))
-    assert "not finished" in text
+    assert "not finished: nothing yet, no audit yet" in text
+    report = filled(1)
+    report.planned += 1
+    report.measured[0].wrong = ["7 orders did not finish"]
+    assert f"not finished: {report.planned - 1} of {report.planned} runs, 0 violations" in page(report)
+    assert "7 orders did not finish" in page(report)
     assert "not measured" in text
 
 
