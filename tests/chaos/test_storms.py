@@ -1,6 +1,7 @@
 """Everything dies in turn while orders come in, and no acknowledged order is lost.
 
-Each test ends with the audit: the ten promises, looked at from outside by SQL.
+Each test ends with the audit: the ten promises, looked at from outside by SQL. What reads all topics
+anew comes first, while they are short.
 """
 
 import asyncio
@@ -25,6 +26,51 @@ EACH = ["order-1", "payment-1", "inventory-1", "orchestrator-1"]
 PAUSED = EACH if os.environ.get("STORMS_ALL") else ["orchestrator-1"]
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("seeded")]
+
+
+async def test_a_replay_of_every_topic_changes_no_table(
+    stack: dict[str, Any], inside: httpx.AsyncClient, told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = await Witness(told, RATE, seconds=5).clean()
+    await eventually(partial(at_rest, inside), True)
+    before = await digests(stack["databases"])
+    copied = await replay_everything(stack["kafka"])
+    assert copied > 5 * RATE, "there was something to replay"
+    await eventually(partial(all_read, stack["kafka"]), True, within_s=60)
+    assert await digests(stack["databases"]) == before
+    report(capsys, f"replayed {copied} messages", verdict)
+
+
+async def test_offsets_that_are_forgotten_change_no_table(
+    native: Stack,
+    stack: dict[str, Any],
+    inside: httpx.AsyncClient,
+    told: Told,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    verdict = await Witness(told, RATE, seconds=5).clean()
+    await eventually(partial(at_rest, inside), True)
+    before = await digests(stack["databases"])
+    await asyncio.to_thread(native.supervisor.stop, *told.ports)
+    try:
+        await eventually(partial(forgotten, stack["kafka"]), True)
+        assert not await all_read(stack["kafka"])
+    finally:
+        for process in told.ports:
+            native.supervisor.start(process)
+    await asyncio.to_thread(native.wait_ready)
+    await eventually(partial(all_read, stack["kafka"]), True, within_s=120)
+    assert await digests(stack["databases"]) == before
+    report(capsys, "set all offsets to zero", verdict)
+
+
+async def forgotten(kafka: str) -> bool:
+    """Those who left are members until Kafka has missed them."""
+    try:
+        await forget_offsets(kafka)
+    except KafkaError:
+        return False
+    return True
 
 
 async def test_every_service_process_is_killed_in_turn(
@@ -76,51 +122,6 @@ async def test_redis_may_forget_everything_and_stay_away(
     await pause(8.0)
     native.supervisor.start("redis")
     report(capsys, "flushed Redis five times, then stopped it for 8 s", await witness.clean())
-
-
-async def test_a_replay_of_every_topic_changes_no_table(
-    stack: dict[str, Any], inside: httpx.AsyncClient, told: Told, capsys: pytest.CaptureFixture[str]
-) -> None:
-    verdict = await Witness(told, RATE, seconds=5).clean()
-    await eventually(partial(at_rest, inside), True)
-    before = await digests(stack["databases"])
-    copied = await replay_everything(stack["kafka"])
-    assert copied > 5 * RATE, "there was something to replay"
-    await eventually(partial(all_read, stack["kafka"]), True, within_s=60)
-    assert await digests(stack["databases"]) == before
-    report(capsys, f"replayed {copied} messages", verdict)
-
-
-async def test_offsets_that_are_forgotten_change_no_table(
-    native: Stack,
-    stack: dict[str, Any],
-    inside: httpx.AsyncClient,
-    told: Told,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    verdict = await Witness(told, RATE, seconds=5).clean()
-    await eventually(partial(at_rest, inside), True)
-    before = await digests(stack["databases"])
-    await asyncio.to_thread(native.supervisor.stop, *told.ports)
-    try:
-        await eventually(partial(forgotten, stack["kafka"]), True)
-        assert not await all_read(stack["kafka"])
-    finally:
-        for process in told.ports:
-            native.supervisor.start(process)
-    await asyncio.to_thread(native.wait_ready)
-    await eventually(partial(all_read, stack["kafka"]), True, within_s=120)
-    assert await digests(stack["databases"]) == before
-    report(capsys, "set all offsets to zero", verdict)
-
-
-async def forgotten(kafka: str) -> bool:
-    """Those who left are members until Kafka has missed them."""
-    try:
-        await forget_offsets(kafka)
-    except KafkaError:
-        return False
-    return True
 
 
 async def test_a_replay_in_the_middle_of_the_load_harms_nothing(
