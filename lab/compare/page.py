@@ -142,10 +142,10 @@ def _latency(report: Report) -> str:
 
 def _behind(report: Report) -> str:
     told = "; ".join(
-        f"{one.cell} (at the end {number(one.drift)} times as long as at the beginning)"
+        f"{one.cell} (in the end {number(one.drift)} times as long as in the beginning)"
         for one in reports.behind(report)
     )
-    words = "Orders piled up, so that the latency is that of the queue, and of how long it grew"
+    words = "Answers took longer and longer, so that the latency says how long the run was, too"
     return f"<p>{words}: {escape(told)}.</p>" if told else ""
 
 

@@ -266,7 +266,7 @@ def offered(report: Report, protocol: str, level: float) -> Spread | None:
 
 
 def behind(report: Report) -> list[Measured]:
-    """Open loops in which orders piled up: their latency is that of the queue, and of how long it grew."""
+    """Open loops in which answers took longer and longer: orders piled up, or the machine became slower."""
     return [one for one in report.measured if not one.wrong and one.drift > PILES_UP]
 
 

@@ -136,7 +136,7 @@ async def _at_rest(stack: Stack) -> list[str]:
 
 async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
     """A closed loop, after a pilot that tells how many orders fill the time."""
-    pilot = await _run(cell, stack, await _orders(cell, stack, PILOT.get(cell.protocol, ALONE_PILOT), seed))
+    pilot = await _pilot(cell, stack, seed)
     fewest = TURNS * IN_FLIGHT.get(cell.protocol, FEW)
     count = int(min(max(pilot["finished_per_s"] * SECONDS, fewest), MOST))
     work = await _orders(cell, stack, count, seed)
@@ -149,11 +149,18 @@ async def _peak(cell: Cell, stack: Stack, seed: int) -> Measured:
     return figures.of_load(cell, result, cost=cost, held_ms=held_ms(found, cell.protocol))
 
 
+async def _pilot(cell: Cell, stack: Stack, seed: int) -> dict[str, Any]:
+    """Processes that were just started are slow at first, by each protocol anew."""
+    return await _run(cell, stack, await _orders(cell, stack, PILOT.get(cell.protocol, ALONE_PILOT), seed))
+
+
 async def _rate(report: Report, cell: Cell, stack: Stack) -> Measured:
     """An open loop, at a share of the peak that was measured before."""
     rate, seed = _share_of_peak(report, cell), report.seed + cell.round
     if not rate:
         return Measured(cell, 0.0, wrong=[NO_PEAK])
+    if cell.kind == "armed":
+        await _pilot(cell, stack, seed)
     work = await _orders(cell, stack, _count(rate), seed)
     since = from_now_on()
     result = await _run(cell, stack, work, rate, seed, LEAD_S)

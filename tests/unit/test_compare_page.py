@@ -53,11 +53,11 @@ def test_every_number_of_the_page_is_in_the_result() -> None:
 
 def test_where_orders_piled_up_is_named() -> None:
     report = filled(rounds=1)
-    assert "piled up" not in page(report)
+    assert "longer and longer" not in page(report)
     one = next(one for one in report.measured if one.cell.kind == "rate")
     one.drift = 2.6
-    words = f"{one.cell} (at the end 2.6 times as long as at the beginning)"
-    assert f"of the queue, and of how long it grew: {words}." in page(report)
+    words = f"{one.cell} (in the end 2.6 times as long as in the beginning)"
+    assert f"says how long the run was, too: {words}." in page(report)
 
 
 @pytest.mark.parametrize(("rounds", "words"), [(1, "One round:"), (2, "2 rounds"), (3, "3 rounds")])
