@@ -56,6 +56,8 @@ def compare_command(
             with stack_of(own=True) if own else nullcontext((load(), native_if_any())) as found:
                 cells = partial(plan.plan, rounds, short=short)
                 filled = _filled(filled, command, seed, cells, *found, out_folder, own=own)
+        else:
+            _write(filled, out_folder)
     view.show(filled, str(out_folder / report.PAGE))
     if old:
         view.show_against(filled, old)
@@ -99,12 +101,15 @@ def _filled(
             arm(its, armed=wanted)
         return its
 
+    err.print(f"{len(report.left(filled, cells))} of {len(cells)} runs are left.")
     try:
         run.fill(filled, cells, folder, view.show_cell, stack, armed)
+    except BaseException:
+        err.print(f"{len(filled.measured)} of {len(cells)} runs are kept in {folder}. Go on: --resume")
+        raise
     finally:
         if filled.measured:
-            for name, text in files(filled).items():
-                (folder / name).write_text(text, encoding="utf-8")
+            _write(filled, folder)
     return filled
 
 
@@ -126,6 +131,11 @@ def _writable(folder: Path) -> None:
             return
     except OSError as error:
         raise Trouble(f"Cannot write to {folder} ({error.strerror}): choose another, --out") from None
+
+
+def _write(filled: report.Report, folder: Path) -> None:
+    for name, text in files(filled).items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def files(filled: report.Report) -> dict[str, str]:

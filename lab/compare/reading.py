@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from lab.anomalies.counts import READERS
 from lab.compare import report as reports
 from lab.compare.chart import number
-from lab.compare.plan import LEVELS, Kind
+from lab.compare.plan import IN_FAULTS, LEVELS, LOST, SLOW_S, Kind
 from lab.compare.report import Measured, Report
 from lab.workload import PROTOCOLS, SAGA
 
 
 def reading(report: Report) -> Iterator[str]:
     """Sentences in HTML, each from what was measured; none about what was not."""
-    for part in (_speed, _hot, _held, _loss, _death, _away):
+    for part in (_speed, _hot, _held, _loss, _death, _away, _hardships):
         if words := part(report):
             yield words
     yield (
@@ -86,12 +86,36 @@ def _away(report: Report) -> str:
         return ""
     told = "; ".join(
         f"{one} accepted {number(it.accepted)} of {number(it.orders)}, confirmed {number(it.confirmed)}, "
-        f"and had {number(it.in_doubt_s)} s in doubt"
+        f"had {number(it.in_doubt_s)} s in doubt, and had ended {number(it.recovery_s)} s after its start"
         for one, it in found.items()
     )
     all_taken = all(it.accepted == it.orders for it in found.values())
     why = " An order is durable before anybody is asked, so it can be accepted all the same." * all_taken
+    first = min(found, key=lambda one: found[one].recovery_s)
+    why += (
+        " What a saga asks waits in Kafka until somebody reads it; a coordinator asks again, after pauses that "
+        "become longer."
+    ) * (first == SAGA)
     return f"<b>If a participant is not there at all</b> for a while: {told}.{why}"
+
+
+def _hardships(report: Report) -> str:
+    titles: dict[Kind, str] = {
+        "armed": "undisturbed",
+        "slow": f"the payment {1000 * SLOW_S:.0f} ms slower",
+        "lossy": f"{LOST:.0%} of what is asked lost and {LOST:.0%} twice",
+    }
+    told = "; ".join(
+        f"{words}: " + ", ".join(f"{one} {number(it.latency_ms['p99'])}" for one, it in found.items())
+        for kind, words in titles.items()
+        if (found := _measured(report, kind))
+    )
+    if not told:
+        return ""
+    return (
+        f"<b>If a participant is slow, or the network loses something</b>, at {IN_FAULTS:.0%} of each "
+        f"protocol's own peak, p99 in milliseconds, {told}. A group waits for the slowest of its orders."
+    )
 
 
 def _loss(report: Report) -> str:

@@ -159,7 +159,8 @@ def begun(command: str, seed: int, versions: dict[str, str], planned: int = 0) -
 
 
 def read(path: Path) -> Report:
-    """Raises Trouble."""
+    """The result, or that of a folder. Raises Trouble."""
+    path = path / RESULT if path.is_dir() else path
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Report)
     except FileNotFoundError:

@@ -69,7 +69,7 @@ def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack:
     if todo and (wrong := asyncio.run(_at_rest(stack))):
         raise Trouble(f"This stack is not well to begin with: {wrong[0]}")
     try:
-        for number, cell in enumerate(todo, 1):
+        for number, cell in enumerate(todo, 1):  # of those that are left
             started = time.monotonic()
             measured = _measured_or_not(report, cell, stack, arm)
             measured.stack = where
@@ -79,7 +79,8 @@ def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack:
             report.paired = reports.paired(report)
             kept.write(report, folder / reports.RESULT)
             each = (time.monotonic() - began) / number
-            tell(measured, number, len(todo), each * (len(todo) - number))
+            at = len(cells) - len(todo) + number
+            tell(measured, at, len(cells), each * (len(todo) - number))
     finally:
         if any(one.stack == where for one in report.measured):
             reports.audited(report, where, uvloop.run(audit_stack(stack, 30.0)).violations)

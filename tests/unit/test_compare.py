@@ -206,6 +206,10 @@ def test_a_result_that_lacks_a_figure_is_no_result(tmp_path: Path, table: str) -
         reports.read(path)
 
 
-def test_a_folder_is_no_result(tmp_path: Path) -> None:
+def test_a_folder_stands_for_the_result_in_it(tmp_path: Path) -> None:
+    kept.write(filled(1), tmp_path / "result.json")
+    assert reports.read(tmp_path) == filled(1)
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "result.json").mkdir()
     with pytest.raises(Trouble, match="cannot be read"):
         reports.read(tmp_path)
