@@ -65,7 +65,7 @@ def _arguments(stack: Stack, crowd: Crowd) -> list[str]:
         "users": str(crowd.users),
         "spawn-rate": f"{crowd.spawn_rate:g}",
         "loglevel": "WARNING",
-        "stop-timeout": "60",
+        "stop-timeout": "110",  # longer than one waits for an answer, and then for the order's end
     }
     flags = ["--headless", "--only-summary"]
     page = ["--autostart", "--web-host=127.0.0.1", f"--web-port={PAGE_PORT}"]

@@ -1,6 +1,7 @@
 """The stack that a command works on: the running one, or one of its own."""
 
 import asyncio
+import fcntl
 import signal
 import sys
 import tempfile
@@ -66,7 +67,7 @@ def stack_of(*, own: bool, number: int = 0) -> Iterator[tuple[Stack, Native]]:
     if not own:
         yield load(), native()
         return
-    with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="tradeoff-") as folder:
+    with ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="tradeoff-") as folder:
         offset = OWN_PORT_OFFSET + number * APART
         started = Native(Path(folder), port_offset=offset, environment={"CHAOS": "1"})
         try:
@@ -80,8 +81,28 @@ def stack_of(*, own: bool, number: int = 0) -> Iterator[tuple[Stack, Native]]:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """As an exception, so that what was started is stopped; Python would just be gone."""
+def running_alone() -> Iterator[tuple[Stack, Native | None]]:
+    """The running stack, for one comparison at a time. Raises Trouble."""
+    with ended_by_sigterm(), to_oneself():
+        yield load(), native_if_any()
+
+
+@contextmanager
+def to_oneself() -> Iterator[None]:
+    """No other comparison has the running stack meanwhile. Raises Trouble."""
+    with (directory() / "lab.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Trouble(
+                "Another comparison is under way on this stack. Wait for it, or take --own."
+            ) from None
+        yield
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """As by an exception, so that what was done to a stack is undone; Python would just be gone."""
 
     def end(*_: object) -> None:
         sys.exit(128 + signal.SIGTERM)

@@ -17,6 +17,7 @@ MOST_REPLICAS = 9
 """Ports of replicas are the service's port + 1 … 9; the next service's begin at + 10."""
 
 REPLICAS, OFFSET = "REPLICAS", "PORT_OFFSET"
+MOST_OFFSET = 50_000
 OTHERS = ("OPERATOR_ROUTES", "REQUESTS_PER_S", "JOURNAL_SAMPLE", "COORDINATOR_SILENCE_S", "CHAOS")
 """Settings beside the ports."""
 
@@ -39,12 +40,12 @@ class Layout:
     ) -> "Layout":
         """What the arguments, else the environment, else the last start, else the defaults say."""
         directory, defaults = state_directory(state), _default_ports()
-        names = (*defaults, REPLICAS, *OTHERS)
+        names = (*defaults, REPLICAS, OFFSET, *OTHERS)
         given = {name: os.environ[name] for name in names if name in os.environ}
         arguments = {OFFSET: port_offset, REPLICAS: replicas}
         given |= {name: str(value) for name, value in arguments.items() if value is not None}
         chosen = {**read_json(directory / "stack.json").get("chosen", {}), **given}
-        offset = int(chosen.get(OFFSET, "0"))
+        offset = _offset(chosen.get(OFFSET, "0"))
         ports = {name: _port(name, chosen.get(name, value)) + offset for name, value in defaults.items()}
         return cls(directory, ports, _replicas(chosen.get(REPLICAS, "2")), chosen)
 
@@ -170,6 +171,13 @@ def _default_ports() -> dict[str, str]:
 def _port(name: str, value: str) -> int:
     if not value.strip().isdecimal() or not 0 < int(value) < 65536:
         raise Failure(f"{name}={value} (infra/ports.env or the environment) is not a port.")
+    return int(value)
+
+
+def _offset(value: str) -> int:
+    """What all ports are higher by."""
+    if not value.strip().isdecimal() or not 0 <= int(value) <= MOST_OFFSET:
+        raise Failure(f"{OFFSET}={value} is not a number from 0 to {MOST_OFFSET}.")
     return int(value)
 
 

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -20,8 +19,8 @@ from lab.faults import Faults
 from lab.kept import machine, revision
 from lab.options import VIOLATED, troubles
 from lab.screen import err
-from lab.stacks import arm, native_if_any, stack_of
-from lab.state import Stack, Trouble, load
+from lab.stacks import arm, running_alone, stack_of
+from lab.state import Stack, Trouble
 
 REPORTS = Path("reports/compare")
 
@@ -53,7 +52,7 @@ def compare_command(
         command = " ".join(["tradeoff compare", *(["--own"] if own else []), extent, f"--seed {seed}"])
         filled = begun(out_folder / report.RESULT, command) if resume else None
         if not filled or not report.is_complete(filled):
-            with stack_of(own=True) if own else nullcontext((load(), native_if_any())) as found:
+            with stack_of(own=True) if own else running_alone() as found:
                 cells = partial(plan.plan, rounds, short=short)
                 filled = _filled(filled, command, seed, cells, *found, out_folder, own=own)
         else:

@@ -44,7 +44,7 @@ def _ticks(values: Sequence[float], axis: Axis) -> list[float]:
     if axis.names:
         return [float(at) for at in range(len(axis.names))]
     if axis.logarithmic:
-        return _decades(max(min(values), 0.01), max(values))
+        return _decades(max(min(values), 0.01), max(*values, 0.1))
     most = max(*values, 1e-9)
     step = 10 ** math.floor(math.log10(most))
     step *= next(share for share in (0.2, 0.5, 1, 2) if most / (step * share) <= 6)

@@ -93,8 +93,8 @@ def _away(report: Report) -> str:
     why = " An order is durable before anybody is asked, so it can be accepted all the same." * all_taken
     first = min(found, key=lambda one: found[one].recovery_s)
     why += (
-        " What a saga asks waits in Kafka until somebody reads it; a coordinator asks again, after pauses that "
-        "become longer."
+        " What a saga asks waits in Kafka until somebody reads it; a coordinator asks again, after pauses "
+        "that become longer."
     ) * (first == SAGA)
     return f"<b>If a participant is not there at all</b> for a while: {told}.{why}"
 

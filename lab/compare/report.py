@@ -1,7 +1,7 @@
 """`result.json`: what was measured, cell by cell, and the few numbers that follow from it."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -88,9 +88,7 @@ class Measured(msgspec.Struct, omit_defaults=True):
     unfinished: Annotated[int, of_the_schema("of them, long after the last was sent")] = 0
     retried: Annotated[int, of_the_schema("requests sent again, with the same key")] = 0
     offered_per_s: Annotated[float, of_the_schema("orders that were due; 0: a closed loop")] = 0.0
-    finished_per_s: Annotated[float, of_the_schema("from the first order's start to the last one's end")] = (
-        0.0
-    )
+    finished_per_s: Annotated[float, of_the_schema("from the first start to the last end")] = 0.0
     timed: Annotated[int, of_the_schema("orders that `latency_ms` is of; others came in the lead")] = 0
     drift: Annotated[
         float,
@@ -174,7 +172,24 @@ def read(path: Path) -> Report:
     for one in found.measured:
         if missing := _missing(one):
             raise Trouble(f"{path} is not a comparison: {one.cell} has no {missing}.")
+        if any(value < 0 for value in _numbers(msgspec.to_builtins(one))):
+            raise Trouble(f"{path} is not a comparison: less than nothing of {one.cell}.")
+    found.audit_violations = _of_all_stacks(found)
     return found
+
+
+def _numbers(tree: object) -> Iterator[float]:
+    if isinstance(tree, dict | list):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _numbers(part)
+    elif isinstance(tree, int | float):
+        yield tree
+
+
+def _of_all_stacks(report: Report) -> int | None:
+    """Violations; None if something was measured on a stack that was not audited, or nothing was."""
+    stacks = {one.stack for one in report.measured}
+    return sum(report.audits.values()) if stacks and stacks <= report.audits.keys() else None
 
 
 def _missing(one: Measured) -> str:
@@ -199,7 +214,7 @@ def left(report: Report, cells: Sequence[Cell]) -> list[Cell]:
 def is_complete(report: Report) -> bool:
     """Nothing is left to measure, or to measure again, or to audit."""
     well = sum(not one.wrong for one in report.measured)
-    return well >= report.planned and report.audit_violations is not None
+    return well >= report.planned > 0 and report.audit_violations is not None
 
 
 def keep(report: Report, measured: Measured) -> None:
@@ -211,8 +226,7 @@ def keep(report: Report, measured: Measured) -> None:
 def audited(report: Report, stack: str, violations: int) -> None:
     """All that was measured on this stack is vouched for, or not."""
     report.audits[stack] = violations
-    if {one.stack for one in report.measured} <= report.audits.keys():
-        report.audit_violations = sum(report.audits.values())
+    report.audit_violations = _of_all_stacks(report)
 
 
 def forget_all_but(report: Report, stack: str) -> None:

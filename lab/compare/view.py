@@ -52,7 +52,7 @@ def show(report: Report, where: str) -> None:
 
 def show_against(report: Report, old: Report) -> None:
     """What changed since, of what both have measured."""
-    table = Table(title=escape(f"since {old.began}"), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=_plain(f"since {old.began}"), title_justify="left", box=box.SIMPLE_HEAD)
     for title in ("", "then", "now", "now / then"):
         table.add_column(title, justify="right" if title else "left")
     for what, value in CHANGES.items():
@@ -63,8 +63,8 @@ def show_against(report: Report, old: Report) -> None:
                 table.add_row(f"{protocol}, {what}", _range(then), _range(now), ratio)
     out.print(table)
     if old.machine != report.machine or old.command != report.command:
-        out.print(f"[yellow]Not alike: {escape(old.machine)}, {escape(old.command)}; now:[/]")
-        out.print(f"[yellow]{escape(report.machine)}, {escape(report.command)}[/]")
+        out.print(f"[yellow]Not alike: {_plain(old.machine)}, {_plain(old.command)}; now:[/]")
+        out.print(f"[yellow]{_plain(report.machine)}, {_plain(report.command)}[/]")
     out.print(
         "What lies between the least and the most of the other, in brackets, may be the machine's mood; of "
         "one round nobody knows it. Latency is at what was offered, which changes with the peak."
@@ -78,6 +78,11 @@ CHANGES: dict[str, Callable[[Report, str], Spread | None]] = {
     "p50 ms then": partial(reports.latency, level=LEVELS[1], share="p50"),
     "p99 ms then": partial(reports.latency, level=LEVELS[1], share="p99"),
 }
+
+
+def _plain(words: str) -> str:
+    """Neither rich's markup nor the terminal's: somebody else may have written it."""
+    return escape("".join(letter for letter in words if letter.isprintable()))
 
 
 def _median(value: Spread | None) -> str:

@@ -35,6 +35,9 @@ FRESH_S = 2.0
 REST_S = 60.0
 """When a chore has been through all of it, until it begins anew."""
 
+ASK_AGAIN_S = 5.0
+"""When it was not told what is needed."""
+
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 BY_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
@@ -97,7 +100,7 @@ class Sweep:
             needed = await self._what_is_needed()
         except (httpx.HTTPError, ValueError) as error:
             log.warning("nothing is forgotten: it is not known what is needed", error=repr(error))
-            self._rests_until = time.monotonic() + REST_S
+            self._rests_until = time.monotonic() + ASK_AGAIN_S
             return False
         end = tuple(last)
         if needed.up_to is not None and needed.up_to < end[0]:

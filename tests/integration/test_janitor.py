@@ -35,6 +35,7 @@ async def ages(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     monkeypatch.setattr(chores, "AT_ONCE", 2)
     monkeypatch.setattr(chores, "PAGES_AT_ONCE", 1)
     monkeypatch.setattr(chores, "REST_S", 0.0)
+    monkeypatch.setattr(chores, "ASK_AGAIN_S", 0.0)
     found = Ages(databases)
     await found.prepare()
     yield found

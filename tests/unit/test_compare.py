@@ -18,7 +18,7 @@ from lab.crash.rows import every, points
 from lab.state import Trouble
 from lab.workload import PROTOCOLS
 from services.contract.commit import PARTICIPANTS
-from tests.unit.compared import filled, measured
+from tests.unit.compared import STACK, filled, measured
 
 
 @pytest.mark.parametrize("short", [True, False])
@@ -204,6 +204,33 @@ def test_a_result_that_lacks_a_figure_is_no_result(tmp_path: Path, table: str) -
     kept.write(report, path)
     with pytest.raises(Trouble, match="is not a comparison"):
         reports.read(path)
+
+
+def test_a_result_says_of_the_audit_what_its_stacks_say(tmp_path: Path) -> None:
+    """Whatever else is written there."""
+    report, path = filled(1), tmp_path / "result.json"
+    for audits, violations in (({}, None), ({"another": 0}, None), ({STACK: 5}, 5)):
+        report.audits, report.audit_violations = audits, 0
+        kept.write(report, path)
+        assert reports.read(path).audit_violations == violations
+    kept.write(reports.begun("", 1, {}), path)
+    assert reports.read(path).audit_violations is None and not reports.is_complete(reports.read(path))
+
+
+def test_less_than_nothing_is_no_result(tmp_path: Path) -> None:
+    report, path = filled(1), tmp_path / "result.json"
+    report.measured[-1].latency_ms["p50"] = -1.0
+    kept.write(report, path)
+    with pytest.raises(Trouble, match="less than nothing"):
+        reports.read(path)
+
+
+def test_nobody_elses_words_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    report = filled(1)
+    report.began, report.machine = "\x1b[2J[red]now[/]\x00", "\x1b]0;mine\x07"
+    view.show_against(filled(1), report)
+    said = capsys.readouterr().out
+    assert "since [2J[red]now[/]" in said and not {"\x1b", "\x00", "\x07"} & {*said}
 
 
 def test_a_folder_stands_for_the_result_in_it(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ def test_a_curve_goes_through_its_points_between_round_numbers() -> None:
     assert float(x1) < float(x2)
 
 
+def test_nothing_at_all_can_be_drawn_on_a_logarithmic_axis() -> None:
+    curves("", Axis("across", logarithmic=True), Axis("up", logarithmic=True), [Curve("saga", [(0, 0)])])
+
+
 def test_nothing_is_drawn_of_nothing() -> None:
     assert curves("", Axis(""), Axis(""), [Curve("saga", [])]) == ""
 
