@@ -48,6 +48,17 @@ def test_a_default_is_not_remembered(tmp_path: Path) -> None:
     assert told["chosen"] == {}
 
 
+def test_all_ports_can_be_moved_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Layout.of(tmp_path).ports
+    monkeypatch.setenv("PORT_OFFSET", "1000")
+    assert Layout.of(tmp_path).ports == {name: port + 1000 for name, port in before.items()}
+    assert Layout.of(tmp_path, port_offset=0).ports == before
+    for value in ("x", "", "-1", "99999"):
+        monkeypatch.setenv("PORT_OFFSET", value)
+        with pytest.raises(Failure, match=f"PORT_OFFSET={value}"):
+            Layout.of(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["REPLICAS", "REDIS_PORT"])
 @pytest.mark.parametrize("value", ["x", "", "-1", "0", "1.5", "²", "99999"])
 def test_a_setting_that_is_no_number_of_its_kind_is_refused(
