@@ -31,7 +31,7 @@ LATE_S = 60.0  # how long orders are waited for that were still running when the
 POLLS_AT_ONCE = 16
 REPEATED = 500  # requests of a history that are asked once more when all is over
 CLIENT = "client"
-FINAL = (Verdict.CONFIRMED, Verdict.REFUSED)
+FINAL = Load.FINAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,8 @@ class _Connection(asyncio.Protocol):
 class Load:
     """Sends `count` jobs and keeps, for each: when it began, when its final answer came, and which."""
 
+    FINAL = (Verdict.CONFIRMED, Verdict.REFUSED)
+
     def __init__(
         self,
         host: str,
@@ -191,9 +193,7 @@ class Load:
         tick()
         await self._wait(watch)
 
-    def latencies_ms(
-        self, of: Container[int] = (Verdict.CONFIRMED, Verdict.REFUSED), lead_s: float = 0.0
-    ) -> list[float]:
+    def latencies_ms(self, of: Container[int] = FINAL, lead_s: float = 0.0) -> list[float]:
         """Of the jobs with such an answer that began `lead_s` after the first or later."""
         since = min(filter(None, self.began), default=0.0) + lead_s  # who never began has 0
         known = (n for n in range(self.count) if self.verdicts[n] in of and self.began[n] >= since)

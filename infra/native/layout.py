@@ -45,9 +45,10 @@ class Layout:
         arguments = {OFFSET: port_offset, REPLICAS: replicas}
         given |= {name: str(value) for name, value in arguments.items() if value is not None}
         chosen = {**read_json(directory / "stack.json").get("chosen", {}), **given}
-        offset = _offset(chosen.get(OFFSET, "0"))
+        offset = _number(OFFSET, chosen.get(OFFSET, "0"), 0, MOST_OFFSET)
         ports = {name: _port(name, chosen.get(name, value)) + offset for name, value in defaults.items()}
-        return cls(directory, ports, _replicas(chosen.get(REPLICAS, "2")), chosen)
+        replicas = _number(REPLICAS, chosen.get(REPLICAS, "2"), 1, MOST_REPLICAS)
+        return cls(directory, ports, replicas, chosen)
 
     @classmethod
     def of_existing(cls, state: Path | None = None) -> "Layout":
@@ -174,16 +175,9 @@ def _port(name: str, value: str) -> int:
     return int(value)
 
 
-def _offset(value: str) -> int:
-    """What all ports are higher by."""
-    if not value.strip().isdecimal() or not 0 <= int(value) <= MOST_OFFSET:
-        raise Failure(f"{OFFSET}={value} is not a number from 0 to {MOST_OFFSET}.")
-    return int(value)
-
-
-def _replicas(value: str) -> int:
-    if not value.strip().isdecimal() or not 1 <= int(value) <= MOST_REPLICAS:
-        raise Failure(f"{REPLICAS}={value} is not a number from 1 to {MOST_REPLICAS}.")
+def _number(name: str, value: str, least: int, most: int) -> int:
+    if not value.strip().isdecimal() or not least <= int(value) <= most:
+        raise Failure(f"{name}={value} is not a number from {least} to {most}.")
     return int(value)
 
 

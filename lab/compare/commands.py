@@ -1,8 +1,7 @@
 """`tradeoff compare`."""
 
 import tempfile
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -52,9 +51,13 @@ def compare_command(
         command = " ".join(["tradeoff compare", *(["--own"] if own else []), extent, f"--seed {seed}"])
         filled = begun(out_folder / report.RESULT, command) if resume else None
         if not filled or not report.is_complete(filled):
-            with stack_of(own=True) if own else running_alone() as found:
-                cells = partial(plan.plan, rounds, short=short)
-                filled = _filled(filled, command, seed, cells, *found, out_folder, own=own)
+            with stack_of(own=True) if own else running_alone() as (stack, its):
+                faults = own or (its is not None and _takes_faults(stack))
+                cells = plan.plan(rounds, short=short, faults=faults)
+                versions = uvloop.run(_versions(stack))
+                filled = filled or report.begun(command, seed, versions, len(cells))
+                must_be_with(filled, versions)
+                _fill(filled, cells, stack, its, out_folder, own=own)
         else:
             _write(filled, out_folder)
     view.show(filled, str(out_folder / report.PAGE))
@@ -79,28 +82,20 @@ def begun(path: Path, command: str) -> report.Report:
     return found
 
 
-def _filled(
-    old: report.Report | None,
-    command: str,
-    seed: int,
-    planned: Callable[..., list[plan.Cell]],
+def _fill(
+    filled: report.Report,
+    cells: Sequence[plan.Cell],
     stack: Stack,
     its: Native | None,
     folder: Path,
     *,
     own: bool,
-) -> report.Report:
-    cells = planned(faults=own or (its is not None and _takes_faults(stack)))
-    versions = uvloop.run(_versions(stack))
-    filled = old or report.begun(command, seed, versions, len(cells))
-    must_be_with(filled, versions)
-
+) -> None:
     def armed(wanted: bool) -> Native | None:
         if own and its:
             arm(its, armed=wanted)
         return its
 
-    err.print(f"{len(report.left(filled, cells))} of {len(cells)} runs are left.")
     try:
         run.fill(filled, cells, folder, view.show_cell, stack, armed)
     except BaseException:
@@ -109,7 +104,6 @@ def _filled(
     finally:
         if filled.measured:
             _write(filled, folder)
-    return filled
 
 
 def must_be_with(filled: report.Report, versions: dict[str, str]) -> None:
@@ -159,5 +153,5 @@ async def _versions(stack: Stack) -> dict[str, str]:
         postgres = await databases["order"].fetchval("show server_version")
     async with Redis.from_url(stack.redis_url) as redis:
         told = await redis.info("server")
-    ours = {"Tradeoff": revision()} if revision() else {}
+    ours = {"Tradeoff": commit} if (commit := revision()) else {}
     return ours | {"PostgreSQL": str(postgres).split()[0], "Redis": told["redis_version"]}

@@ -78,14 +78,14 @@ def pictures(report: Report) -> dict[str, str]:
 
 def _verdict(report: Report) -> str:
     wrong = [f"{one.cell}: {'; '.join(one.wrong)}" for one in report.measured if one.wrong]
-    said = "".join(f"<li>{escape(words)}</li>" for words in wrong)
+    said = f"<ul>{''.join(f'<li>{escape(words)}</li>' for words in wrong)}</ul>" * bool(wrong)
     if report.audit_violations is None or len(report.measured) < report.planned:
         told = f"{len(report.measured)} of {report.planned} runs" if report.planned else "nothing yet"
         audit = "no audit yet" if report.audit_violations is None else f"{report.audit_violations} violations"
-        return f"<strong>It is not finished: {told}, {audit}.</strong><ul>{said}</ul>"
+        return f"<strong>It is not finished: {told}, {audit}.</strong>{said}"
     if wrong or report.audit_violations:
         told = f"{report.audit_violations} violations; {len(wrong)} runs went wrong, and do not count below."
-        return f'<strong class="bad">{told}</strong><ul>{said}</ul>'
+        return f'<strong class="bad">{told}</strong>{said}'
     return "The audit afterwards found no violation."
 
 

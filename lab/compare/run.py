@@ -27,6 +27,7 @@ from lab.compare.traces import held_ms, journals, messages
 from lab.crash.crash import crash
 from lab.databases import LOST, connected
 from lab.faults import Faults
+from lab.screen import err
 from lab.state import Stack, Trouble
 from lab.stats import drift, summary
 from lab.workload import Orders, from_now_on
@@ -66,10 +67,12 @@ def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack:
     where = uvloop.run(_identity(stack))
     reports.forget_all_but(report, where)
     todo, began = reports.left(report, cells), time.monotonic()
+    done = len(cells) - len(todo)
+    err.print(f"{len(todo)} of {len(cells)} runs are left.")
     if todo and (wrong := asyncio.run(_at_rest(stack))):
         raise Trouble(f"This stack is not well to begin with: {wrong[0]}")
     try:
-        for number, cell in enumerate(todo, 1):  # of those that are left
+        for at, cell in enumerate(todo, done + 1):
             started = time.monotonic()
             measured = _measured_or_not(report, cell, stack, arm)
             measured.stack = where
@@ -78,9 +81,8 @@ def fill(report: Report, cells: Sequence[Cell], folder: Path, tell: Tell, stack:
             reports.keep(report, measured)
             report.paired = reports.paired(report)
             kept.write(report, folder / reports.RESULT)
-            each = (time.monotonic() - began) / number
-            at = len(cells) - len(todo) + number
-            tell(measured, at, len(cells), each * (len(todo) - number))
+            each = (time.monotonic() - began) / (at - done)
+            tell(measured, at, len(cells), each * (len(cells) - at))
     finally:
         if any(one.stack == where for one in report.measured):
             reports.audited(report, where, uvloop.run(audit_stack(stack, 30.0)).violations)

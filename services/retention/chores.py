@@ -27,7 +27,7 @@ AT_ONCE = 500
 """Rows: a few milliseconds of work, so that nobody waits for it."""
 
 PAGES_AT_ONCE = 25
-"""Of a table's file: as many rows, of those that are gone through so."""
+"""Of a table's file: 200 KiB."""
 
 FRESH_S = 2.0
 """For so long an answer about what is needed holds: of what is that old, nothing begins to be needed."""
